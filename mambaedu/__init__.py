@@ -1,1 +1,17 @@
-"""mambaedu"""
+"""The selective scan, readable.
+
+Three shelves, in the order of the book:
+
+    mathematics   discretize, linear_scan, convolution
+    laboratory    lab: what experiments and tests are made of (records, traffic, testing)
+    pictures      viz: figures and explorables
+
+One idea carries the whole: every model here is a linear scan, h_t = a_t h_{t-1} + b_t, with its own choice of a and b.
+"""
+
+from . import backends, convolution, discretize
+from .linear_scan import linear_scan
+
+__version__ = "0.1.0"
+
+__all__ = ["backends", "convolution", "discretize", "linear_scan"]
