@@ -76,7 +76,11 @@ def docstring(doc: str) -> list[str]:
             body = [line.strip() for line in block[1:]]
             out += [f"**{heading}**", "", *(items(block[1:]) if heading != "Returns" else [escape(" ".join(body))])]
         elif block[0].startswith((">>>", " ")):
-            out += ["```python" if ">>>" in block[0] else "```text", *inspect.cleandoc("\n".join(block)).splitlines(), "```"]
+            out += [
+                "```python" if ">>>" in block[0] else "```text",
+                *inspect.cleandoc("\n".join(block)).splitlines(),
+                "```",
+            ]
         else:
             out.append(escape(" ".join(line.strip() for line in block)))
         out.append("")
@@ -99,7 +103,9 @@ def module(name: str) -> list[str]:
         full = f"{name}.{short}"
         if inspect.isclass(member):
             methods = [
-                (key, value) for key, value in vars(member).items() if inspect.isfunction(value) and key[0] != "_" and value.__doc__
+                (key, value)
+                for key, value in vars(member).items()
+                if inspect.isfunction(value) and key[0] != "_" and value.__doc__
             ]
             inner = [line for key, value in methods for line in entry("method", f"{full}.{key}", value, [])]
             lines += entry("class", full, member, inner)

@@ -58,7 +58,9 @@ def demand_alt_text(app, page, template, context, doctree):
     """A warning, hence a failed build, for an image that says nothing to a reader who cannot see it."""
     for image in IMAGE.findall(context.get("body", "")):
         if not ALT.search(image):
-            logger.warning("%s: an image has no alt text: %s. Give `alt` to mambaedu.viz.figure, or ![alt](...)", page, image[:80])
+            logger.warning(
+                "%s: an image has no alt text: %s. Give `alt` to mambaedu.viz.figure, or ![alt](...)", page, image[:80]
+            )
 
 
 def offer_twins(app, exception):

@@ -1,8 +1,8 @@
 """Every equation of the book, the lines of code that compute it, the tests that check it.
 
-    in the book     $$ ... $$ (eq-recurrence)
-    in the code     # [eq-recurrence] at the end of one line, or # [eq-recurrence] ... # [/eq-recurrence] round several
-    in a test       @pytest.mark.equation("eq-recurrence")
+in the book     $$ ... $$ (eq-recurrence)
+in the code     # [eq-recurrence] at the end of one line, or # [eq-recurrence] ... # [/eq-recurrence] round several
+in a test       @pytest.mark.equation("eq-recurrence")
 """
 
 import ast
@@ -28,7 +28,9 @@ class Place:
 
 
 IN_BOOK = re.compile(r"^\$\$(?P<tex>(?:(?!\$\$).)+?)\$\$\s*\((?P<label>eq-[\w-]+)\)", re.M | re.S)
-DIRECTIVE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{math\}\n:label: (?P<label>eq-[\w-]+)\n(?P<tex>.*?)^(?P=fence)", re.M | re.S)
+DIRECTIVE = re.compile(
+    r"^(?P<fence>`{3,}|:{3,})\{math\}\n:label: (?P<label>eq-[\w-]+)\n(?P<tex>.*?)^(?P=fence)", re.M | re.S
+)
 TAG = re.compile(r"#\s*\[(?P<close>/?)(?P<label>eq-[\w-]+)\]\s*$")
 
 
@@ -109,7 +111,8 @@ def table() -> list[str]:
     for label, equation in book.items():
         tex = equation.text.replace(r"\|", r"\Vert ").replace("|", r"\vert ")  # a bar would end the cell
         code_cell = "<br>".join(
-            f"[`{place.path}:{place.line}`]({project.file_url(place.path, place.line)})" for place in code.get(label, [])
+            f"[`{place.path}:{place.line}`]({project.file_url(place.path, place.line)})"
+            for place in code.get(label, [])
         )
         test_cell = "<br>".join(
             f"[`{place.text}`]({project.file_url(place.path, place.line)})" for place in tests.get(label, [])
