@@ -62,7 +62,7 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PY) book/_ext/notebooks.py --check
-	$(PY) -m mambaedu.lab.records
+	$(PY) book/_ext/recorded.py
 
 bench: $(VENV)/installed
 	$(PY) -m mambaedu.lab.bench $(BENCH)

@@ -29,10 +29,9 @@ def inputs_hash(root: Path) -> str:
 def out_of_date() -> list[str]:
     """What would make the book say something that is no longer so. Each sentence ends with the command that mends it."""
     import notebooks
-    from mambaedu.lab import records
+    import recorded
 
-    sentences = [f"{sentence}. Run: make notebooks" for sentence in notebooks.out_of_date()]
-    return sentences + records.problems()
+    return [f"{sentence}. Run: make notebooks" for sentence in notebooks.out_of_date()] + recorded.problems()
 
 
 def jupyter_book(root: Path) -> int:
