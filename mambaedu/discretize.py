@@ -27,10 +27,8 @@ def _phi(x: Tensor, k: int) -> Tensor:
     # Each branch sees only arguments that it can take: `where` differentiates the branch it throws away, too.
     small = torch.where(near, x, torch.zeros_like(x))
     large = torch.where(near, torch.ones_like(x), x)
-    if k == 1:
-        quotient = (torch.exp(large) - 1) / large
-    else:
-        quotient = (torch.exp(large) - 1 - large) / large**2
+    grown = torch.exp(large) - 1
+    quotient = grown / large if k == 1 else (grown - large) / large**2
     return torch.where(near, _taylor(small, k), quotient)
 
 
