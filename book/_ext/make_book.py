@@ -4,6 +4,7 @@ python book/_ext/make_book.py
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -31,14 +32,20 @@ def out_of_date() -> list[str]:
     import notebooks
     import recorded
 
-    return [f"{sentence}. Run: make notebooks" for sentence in notebooks.out_of_date()] + recorded.problems()
+    wrong, _ = recorded.look()
+    return [f"{sentence}. Run: make notebooks" for sentence in notebooks.out_of_date()] + wrong
 
 
 def jupyter_book(root: Path) -> int:
     """Run the builder on the book of `root`; warnings are errors, and all of them are shown before it fails."""
     shutil.rmtree(root / "_build" / "html", ignore_errors=True)  # a deleted page must not live on
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book", "--path-output", "."]
-    return subprocess.run([*command, "--config", "_config.yml", "-W", "-n", "--keep-going"], cwd=root).returncode
+    status = subprocess.run([*command, "--config", "_config.yml", "-W", "-n", "--keep-going"], cwd=root).returncode
+    if status:
+        for report in sorted((root / "_build" / "html" / "reports").rglob("*.err.log")):
+            traceback = re.sub(r"\x1b\[[0-9;]*m", "", report.read_text("utf-8"))  # without its colours
+            print(f"\n---- {report.name.removesuffix('.err.log')}: the cell that failed ----\n{traceback}")
+    return status
 
 
 def main() -> int:

@@ -39,4 +39,4 @@ def colab_url(page: str) -> str:
 def pages() -> list[str]:
     """Every page of the table of contents, in reading order, without its suffix: "intro", "notation", ..."""
     toc = yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    return [toc["root"], *(chapter["file"] for part in toc.get("parts", []) for chapter in part["chapters"])]

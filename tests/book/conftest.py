@@ -40,9 +40,13 @@ class Reader(HTMLParser):
             page.links.append(attributes["href"])
         if tag == "img":
             page.images.append(attributes)
-        if tag == "link" and {"stylesheet", "icon", "preload", "modulepreload"} & set(attributes.get("rel", "").split()):
+        if tag == "link" and {"stylesheet", "icon", "preload", "modulepreload"} & set(
+            attributes.get("rel", "").split()
+        ):
             page.loads.append(attributes.get("href", ""))
-        page.loads += [attributes[key] for key in ("src", "poster", "data") if tag not in {"a", "div"} and key in attributes]
+        page.loads += [
+            attributes[key] for key in ("src", "poster", "data") if tag not in {"a", "div"} and key in attributes
+        ]
         page.loads += [part.split()[0] for part in attributes.get("srcset", "").split(",") if part.strip()]
         if "style" in attributes:
             page.styles.append(attributes["style"])

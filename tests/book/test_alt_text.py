@@ -6,7 +6,12 @@ import pytest
 
 @pytest.mark.book
 def test_every_image_has_alt_text(site):
-    silent = [(name, image.get("src", "")[:60]) for name, page in site.items() for image in page.images if not image.get("alt", "").strip()]
+    silent = [
+        (name, image.get("src", "")[:60])
+        for name, page in site.items()
+        for image in page.images
+        if not image.get("alt", "").strip()
+    ]
     assert silent == []
 
 

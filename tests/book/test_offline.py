@@ -8,7 +8,9 @@ import pytest
 
 URL = re.compile(r"""url\(\s*['"]?([^'")]+)""")
 IMPORT = re.compile(r"""@import\s+(?:url\()?['"]?([^'");]+)""")
-CALL = re.compile(r"""\b(?:import|fetch|importScripts)\s*\(|\bnew\s+(?:XMLHttpRequest|WebSocket|EventSource)\b|\bsendBeacon\s*\(""")
+CALL = re.compile(
+    r"""\b(?:import|fetch|importScripts)\s*\(|\bnew\s+(?:XMLHttpRequest|WebSocket|EventSource)\b|\bsendBeacon\s*\("""
+)
 OWN = [
     *(project.BOOK / "_static").rglob("*.css"),
     *(project.BOOK / "_static").rglob("*.js"),

@@ -43,7 +43,9 @@ def test_every_cell_is_on_the_page(site, page):
 
     read = jupytext.reads((project.BOOK / f"{page}.md").read_text("utf-8"), fmt="md:myst")
     hidden = {"remove-cell"}
-    shown = [cell for cell in read.cells if cell.cell_type == "code" and not hidden & set(cell.metadata.get("tags", []))]
+    shown = [
+        cell for cell in read.cells if cell.cell_type == "code" and not hidden & set(cell.metadata.get("tags", []))
+    ]
     built = site[f"{page}.html"].source
     # A cell with neither its input nor an output leaves nothing on the page.
     silent = [cell for cell in shown if "remove-input" in cell.metadata.get("tags", [])]
