@@ -1,0 +1,1 @@
+"""Exercises: read exercises/README.md first."""
