@@ -1,0 +1,14 @@
+"""Pictures: static figures in a light and a dark version, and explorables that work in a page without any kernel.
+
+matplotlib and anywidget are needed only when something is drawn, not for this import.
+"""
+
+from .echo import echo
+from .explorable import explorable, slider
+from .figure import figure
+from .forgetting import forgetting
+from .frames import frames
+from .poles import poles
+from .sampling import sampling
+
+__all__ = ["echo", "explorable", "figure", "forgetting", "frames", "poles", "sampling", "slider"]
