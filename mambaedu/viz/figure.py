@@ -118,12 +118,13 @@ def check_labels(fig: "Figure") -> None:
             if not (ax.get_xlabel() or ax.get_ylabel()):
                 raise ValueError(f"the colour bar (axes {i}) must have a label: give colorbar(..., label=...)")
             continue
-        title = f" {ax.get_title()!r}" if ax.get_title() else ""
+        name = next((t for t in map(ax.get_title, ("left", "center", "right")) if t), "")
+        title = f" {name!r}" if name else ""
         labels = {"x": ax.get_xlabel() or fig.get_supxlabel(), "y": ax.get_ylabel() or fig.get_supylabel()}
         for axis, label in labels.items():
             if not label.strip():
                 raise ValueError(
-                    f"axes {i}{title} must have an {axis} label: call ax.set_{axis}label(...), or ax.set_axis_off() if it has no axes"
+                    f"axes {i}{title} must have {'an x' if axis == 'x' else 'a y'} label: call ax.set_{axis}label(...), or ax.set_axis_off() if it has no axes"
                 )
 
 
@@ -131,8 +132,9 @@ def check_labels(fig: "Figure") -> None:
 def house_style(colors: Palette) -> Iterator[None]:
     """Within this block every matplotlib Figure looks like the book's. Pyplot and its backend are left alone."""
     import matplotlib as mpl
+    from cycler import cycler
 
-    style: dict[str, Any] = {
+    style: dict[Any, Any] = {
         "figure.facecolor": colors.background,
         "savefig.facecolor": colors.background,
         "axes.facecolor": colors.background,
@@ -147,7 +149,7 @@ def house_style(colors: Palette) -> Iterator[None]:
         "grid.color": colors.grid,
         "legend.facecolor": colors.background,
         "legend.edgecolor": colors.grid,
-        "axes.prop_cycle": mpl.cycler(
+        "axes.prop_cycle": cycler(
             color=[colors.state, colors.input, colors.output, colors.extra, colors.other, colors.truth]
         ),
         "axes.grid": True,

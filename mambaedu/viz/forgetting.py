@@ -3,6 +3,7 @@
 Drawn by forgetting.js; `compute` here is the same mathematics with the library's own functions. Chapter 01.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,7 +27,7 @@ def compute(*, delta: float, A: float, l: int, pulse: int) -> Data:
         "h": h.flatten().tolist(),
         "A_bar": A_bar.item(),
         "B_bar": B_bar.item(),
-        "half_life": (torch.log(torch.tensor(0.5)) / torch.log(A_bar)).item(),
+        "half_life": math.log(0.5) / math.log(A_bar.item()),
     }
 
 
