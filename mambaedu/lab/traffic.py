@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .. import backends
+
 
 @dataclass
 class Traffic:
