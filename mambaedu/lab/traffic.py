@@ -113,8 +113,6 @@ def counting(tensors: dict[str, Tensor] | None = None) -> Iterator[Traffic]:
         RuntimeError: triton is absent, does not interpret in this process, or has moved its private module.
     """
     module = _interpreter_module()
-    from .. import backends
-
     if not backends.interpreting():
         raise RuntimeError(
             "counting traffic needs Triton's interpreter: set TRITON_INTERPRET=1 before triton is imported"
