@@ -33,9 +33,11 @@ class Outcome:
         text: for every status but "answered": a message for the learner.
         outputs: arrays by symbol, when answered.
         inputs_after: the inputs as they were after the call, when answered.
+        whole_file: whether the reason lies in the file as a whole and not in this case.
     """
 
     status: str
     text: str = ""
     outputs: Arrays | None = None
     inputs_after: Arrays | None = None
+    whole_file: bool = False

@@ -107,11 +107,13 @@ def difference(case: Case, name: str, got: np.ndarray, expected: np.ndarray, axe
     scale = float(np.max(np.abs(expected), initial=0.0))
     count = f"{int(wrong.sum())} of {wrong.size} numbers differ"
     if bad.any():
-        kinds = " and ".join(word for word, found in (("nan", np.isnan(got).any()), ("inf", np.isinf(got).any())) if found)
+        kinds = " and ".join(
+            word for word, found in (("nan", np.isnan(got).any()), ("inf", np.isinf(got).any())) if found
+        )
         lines.append(f"{count}; {int(bad.sum())} of them {kinds}.")
     elif scale > 0 and tol > 0:
         share = float(np.max(np.abs(got - expected))) / scale
-        lines.append(f"{count}; the largest error is {share:.1e} of max|{name}|, allowed is {tol:.0e}.")
+        lines.append(f"{count}; the largest error is {share:.2g} of max|{name}|, allowed is {tol:.0e}.")
     else:
         lines.append(f"{count}.")
     hint = _swapped(got, expected, axes, tol)
@@ -132,7 +134,8 @@ def changed_input(case: Case, after: Arrays) -> Difference | None:
         now = after.get(name)
         if now is None or now.shape != before.shape or now.dtype != before.dtype or now.tobytes() != before.tobytes():
             return Difference(
-                name, (f"Your code wrote into its input {name}. Make a new tensor instead: the caller still needs {name}.",)
+                name,
+                (f"Your code wrote into its input {name}. Make a new tensor instead: the caller still needs {name}.",),
             )
     return None
 

@@ -63,7 +63,9 @@ class Folder:
         groups: dict[str, list[Case]] = {test.name: [] for test in self.exercise.tests}
         for case in self.cases(seed):
             if case.test not in groups:
-                raise SetupError(f"{self.exercise.folder}/cases.py has a case of test {case.test!r}, which the manifest lacks")
+                raise SetupError(
+                    f"{self.exercise.folder}/cases.py has a case of test {case.test!r}, which the manifest lacks"
+                )
             groups[case.test].append(case)
         if empty := [name for name, group in groups.items() if not group]:
             raise SetupError(f"{self.exercise.folder}/cases.py has no case for {', '.join(empty)}")

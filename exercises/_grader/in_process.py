@@ -91,7 +91,9 @@ def check_test(
         return Verdict(
             test,
             "not available",
-            ["not available here: Triton was imported without its interpreter. Restart, and set the environment variable TRITON_INTERPRET=1 first."],
+            [
+                "not available here: Triton was imported without its interpreter. Restart, and set the environment variable TRITON_INTERPRET=1 first."
+            ],
         )
     cases = folder.cases_by_test(seed)[name]
     answer = answer_of(folder.exercise, given)

@@ -37,7 +37,11 @@ def run(test_file: str, name: str) -> None:
     lines = [f"{folder.exercise.id} · {name}: {verdict.test.words}", ""] + verdict.lines
     if verdict.recognised is not None:
         lines += ["", *messages.of_wrong(verdict.recognised)]
-    lines += ["", *messages.of_hint(folder.exercise, 1), f"more hints: python -m exercises.grade {folder.exercise.id} --hint 2"]
+    lines += [
+        "",
+        *messages.of_hint(folder.exercise, 1),
+        f"more hints: python -m exercises.grade {folder.exercise.id} --hint 2",
+    ]
     if verdict.status == "not available":
         pytest.skip(verdict.lines[0])
     pytest.fail("\n".join(lines), pytrace=False)

@@ -20,9 +20,13 @@ def expected_of(folder: Folder, cases: list[Case]) -> list[Arrays]:
         try:
             expected = folder.reference(case.inputs)
         except Exception as error:
-            raise SetupError(f"{folder.exercise.folder}/cases.py: reference fails on {case.words!r}: {error}") from error
+            raise SetupError(
+                f"{folder.exercise.folder}/cases.py: reference fails on {case.words!r}: {error}"
+            ) from error
         if not expected or not all(np.isfinite(value).all() for value in expected.values()):
-            raise SetupError(f"{folder.exercise.folder}/cases.py: the reference of {case.words!r} is empty or not finite")
+            raise SetupError(
+                f"{folder.exercise.folder}/cases.py: the reference of {case.words!r} is empty or not finite"
+            )
         found.append(expected)
     return found
 

@@ -150,13 +150,13 @@ def load(root: Path = ROOT) -> dict[str, Exercise]:
 
 
 def find(name: str, exercises: dict[str, Exercise]) -> Exercise:
-    """The exercise called `name`: "ex03", "3", "ex03_zoh" and "exercises/ex03_zoh/" all mean the same.
+    """The exercise called `name`: "ex03", "ex3", "3", "ex03_zoh" and "exercises/ex03_zoh/" all mean the same.
 
     Raises:
         KeyError: there is none; the message lists those that exist.
     """
     last = Path(name).name.removesuffix(".py")
-    short = last.split("_")[0]
+    short = last.split("_")[0].removeprefix("ex")
     if short.isdecimal():
         short = f"ex{int(short):02d}"
     exercise = exercises.get(short)

@@ -53,7 +53,7 @@ def wrap(text: str, first: str = "", rest: str | None = None) -> list[str]:
 
 def of_case(case: Case, outcome: Outcome, expected: Arrays, axes: dict[str, str], explain: str) -> list[str]:
     """The message about one case that failed."""
-    lines = wrap(case.words, "the case: ")
+    lines = [] if outcome.whole_file or outcome.status == "not done" else wrap(case.words, "the case: ")
     if outcome.outputs is None:
         return lines + wrap(outcome.text)
     found = compare.differences(case, outcome, expected, axes)
@@ -61,15 +61,23 @@ def of_case(case: Case, outcome: Outcome, expected: Arrays, axes: dict[str, str]
     for one in found:
         for sentence in one.lines:
             lines += wrap(sentence)
-    if right and len(expected) > 1:
-        lines += wrap(f"{' and '.join([', '.join(right[:-1]), right[-1]] if right[1:] else right)} {'are' if right[1:] else 'is'} right.")
+    if right and all(one.name in expected for one in found):
+        lines += wrap(
+            f"{' and '.join(right)} {'are' if right[1:] else 'is'} right." if len(right) < 3 else "The rest is right."
+        )
     if explain:
         lines += wrap(explain)
     drawn = next((one for one in found if one.sequences is not None), None)
     if drawn is not None and drawn.sequences is not None:
         got, want, first = drawn.sequences
         top, bottom, mark = picture.pair(got, want, first)
-        lines += [f"  {drawn.name} over t", f"    expected  {top}", f"    got       {bottom}", f"              {mark}"]
+        if top != bottom:
+            lines += [
+                f"  {drawn.name} over t",
+                f"    expected  {top}",
+                f"    got       {bottom}",
+                f"              {mark}",
+            ]
     return lines
 
 
@@ -84,6 +92,31 @@ def of_hint(exercise: Exercise, level: int) -> list[str]:
     lines = wrap(exercise.hints[level - 1], f"hint {level} of 3: ")
     if level == 3 and exercise.link():
         lines.append(f"  Read: {exercise.link()}")
+    return lines
+
+
+def of_verdicts(verdicts: list[Verdict], points: bool) -> list[str]:
+    """All tests of an exercise, one after the other. What was said already is not said again."""
+    lines: list[str] = []
+    said: set[str] = set()
+    for verdict in verdicts:
+        test = verdict.test
+        mark = {"passed": "✓", "not available": "–", "not checked": "–"}.get(verdict.status, "✗")
+        earned = (
+            f", {test.points if verdict.passed else 0} of {test.points}"
+            if points and verdict.status != "not available"
+            else ""
+        )
+        lines.append(f"  {mark} {test.name}{earned}: {test.words}")
+        key = "\n".join(line for line in verdict.lines if not line.startswith("the case:"))
+        lines += indent(["as above"] if key and key in said else verdict.lines)
+        said.add(key)
+        if verdict.recognised is not None:
+            again = verdict.recognised.name in said
+            lines += indent(
+                [f"→ the same mistake: {verdict.recognised.name}"] if again else of_wrong(verdict.recognised)
+            )
+            said.add(verdict.recognised.name)
     return lines
 
 

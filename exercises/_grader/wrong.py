@@ -44,7 +44,9 @@ def load(folder: Folder) -> list[Wrong]:
         if table["test"] not in tests:
             raise SetupError(f"{where}: {table['name']!r} names test {table['test']!r}, which the manifest lacks")
         if (times := solution.count(table["find"])) != 1:
-            raise SetupError(f"{where}: `find` of {table['name']!r} must occur once in _solution.py, occurs {times} times")
+            raise SetupError(
+                f"{where}: `find` of {table['name']!r} must occur once in _solution.py, occurs {times} times"
+            )
         found.append(
             Wrong(
                 name=table["name"],

@@ -15,7 +15,9 @@ def cases(seed: int) -> list[Case]:
     rng = np.random.default_rng([3, seed])
     found: list[Case] = []
 
-    def add(test: str, words: str, shape: tuple[int, int, int, int], dtype: str, x: float | None = None, zero: bool = False) -> None:
+    def add(
+        test: str, words: str, shape: tuple[int, int, int, int], dtype: str, x: float | None = None, zero: bool = False
+    ) -> None:
         b, l, d, n = shape
         delta = np.exp(rng.uniform(np.log(0.02), np.log(0.5), (b, l, d)))  # (b l d)
         A = -rng.uniform(0.5, 4.0, (d, n))  # (d n)

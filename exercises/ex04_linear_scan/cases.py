@@ -15,7 +15,9 @@ def cases(seed: int) -> list[Case]:
     rng = np.random.default_rng([4, seed])
     found: list[Case] = []
 
-    def add(test: str, words: str, shape: tuple[int, int, int], dtype: str, h0: bool = False, ends: bool = False) -> None:
+    def add(
+        test: str, words: str, shape: tuple[int, int, int], dtype: str, h0: bool = False, ends: bool = False
+    ) -> None:
         b, l, d = shape
         inputs = {"a": rng.uniform(0.2, 1.0, shape), "b": rng.normal(size=shape)}  # (b l d)
         if ends:  # a step that keeps all, and one that forgets all
@@ -98,8 +100,8 @@ def explain(case: Case, got: Arrays, expected: Arrays) -> str:
         return "Each state arrives one step late."
     if equal(h[:, :-1], want[:, 1:]):
         return "Each state arrives one step early: is the first one lost?"
-    if want.shape[1] > 1 and equal(h, np.broadcast_to(want[:, -1:], want.shape)):
-        return "Every row is the last state: a tensor that is changed in place is the same tensor everywhere it was kept."
+    if h.shape[1] > 1 and np.array_equal(h, np.broadcast_to(h[:, -1:], h.shape)):
+        return "Every row is the same: a tensor that is changed in place is the same tensor everywhere it was kept."
     if equal(h, want[:, ::-1]):
         return "The states are right but run backwards in time."
     return ""

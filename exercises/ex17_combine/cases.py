@@ -20,7 +20,13 @@ def cases(seed: int) -> list[Case]:
     found: list[Case] = []
     for d in (1, 5):
         names = ("a_left", "b_left", "a_right", "b_right")
-        found.append(Case("combine", f"pairs of {d} channels, float64, (d) = ({d})", {name: rng.uniform(0.5, 2.0, d) for name in names}))
+        found.append(
+            Case(
+                "combine",
+                f"pairs of {d} channels, float64, (d) = ({d})",
+                {name: rng.uniform(0.5, 2.0, d) for name in names},
+            )
+        )
     for test, lengths in (("scan", (1, 7, 13, 16, 50)), ("traffic", (1, 13, 32, 50))):
         for l in lengths:
             block = 1 << (l - 1).bit_length()
@@ -102,7 +108,9 @@ def explain(case: Case, got: Arrays, expected: Arrays) -> str:
         if np.allclose(got["b"], expected["b"]) and not np.allclose(got["a"], expected["a"]):
             return "b is right. For a: by how much has h decayed after both steps?"
         return ""
-    if "h_ptr past the end" in expected and not np.array_equal(got["h_ptr past the end"], expected["h_ptr past the end"]):
+    if "h_ptr past the end" in expected and not np.array_equal(
+        got["h_ptr past the end"], expected["h_ptr past the end"]
+    ):
         return "The store has no mask, or a wrong one: it writes behind the last h."
     l = len(expected["h"])
     if "loads" in expected and np.allclose(got["h"], expected["h"], rtol=1e-4):

@@ -1,0 +1,222 @@
+"""Start the child, watch it, end it. A crash or a time-out costs the test that it happened in, and no other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from . import arrays, box
+from .case import Case, Outcome
+from .folder import Folder
+from .manifest import SetupError
+
+START_SECONDS = 120  # for imports of our own, before any code of the learner runs
+SUBMISSION_LIMIT = 2**20  # bytes
+REASONS = ("wrong", "error", "not done", "not allowed")
+
+
+def read_submission(path: Path) -> bytes | Outcome:
+    """The learner's file as bytes, never run here; or why there is none."""
+    if not path.exists() and not path.is_symlink():
+        return Outcome("missing", f"{path.name} is missing", whole_file=True)
+    try:
+        return arrays.read_bytes(path, SUBMISSION_LIMIT)
+    except ValueError as error:
+        return Outcome("error", str(error), whole_file=True)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # What starts with PYTHON could load code into the child; threads would only fight for two cores.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return kept | {
+        "TRITON_INTERPRET": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(folder),
+        "TRITON_CACHE_DIR": str(folder),
+        "NUMBA_CACHE_DIR": str(folder),
+    }
+
+
+@contextmanager
+def _child(folder: Path, job: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A child in a process group of its own; at the end all of the group is killed."""
+    command = [sys.executable, str(Path(__file__).with_name("child.py")), str(folder), str(job)]
+    new_group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200}
+    with open(folder / "stderr.txt", "wb") as stderr:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            **new_group,  # type: ignore[call-overload]
+        )
+        try:
+            yield process
+        finally:
+            if os.name == "posix":
+                # While the child has not been waited for, its number cannot belong to anybody else.
+                with _ignore(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            process.wait()
+
+
+@contextmanager
+def _ignore(*errors: type[BaseException]) -> Iterator[None]:
+    try:
+        yield
+    except errors:
+        pass
+
+
+def _exited(process: subprocess.Popen[bytes]) -> bool:
+    """Has the child ended? On POSIX without waiting for it, so that its process group still exists for killpg."""
+    if os.name != "posix":
+        return process.poll() is not None
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _await(process: subprocess.Popen[bytes], paths: list[Path], deadline: float) -> Path | str:
+    """The first of `paths` that appears, or "ended", or "late"."""
+    while True:
+        ended = _exited(process)  # before the look at the files: the last one may come just before the end
+        for path in paths:
+            if path.exists() or path.is_symlink():
+                return path
+        if ended:
+            return "ended"
+        if time.monotonic() > deadline:
+            return "late"
+        time.sleep(0.01)
+
+
+def _refused(path: Path) -> Outcome:
+    """Why there is no answer, in the child's words. Whatever they are, they earn nothing."""
+    try:
+        found = json.loads(arrays.read_bytes(path, 2**16))
+        status, text = found["status"], found["text"]
+        if status not in REASONS or not isinstance(text, str):
+            raise ValueError("not a reason")
+    except Exception:
+        return Outcome("error", "your code wrote into the grader's files")
+    printable = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    return Outcome(status, printable)
+
+
+def _answered(path: Path) -> Outcome:
+    try:
+        found = arrays.load(path)
+    except ValueError as error:
+        return Outcome("error", str(error))
+    outputs = {name: value for name, value in found.items() if not name.startswith("after.")}
+    after = {name.removeprefix("after."): value for name, value in found.items() if name.startswith("after.")}
+    return Outcome("answered", outputs=outputs, inputs_after=after)
+
+
+def _gone(process: subprocess.Popen[bytes], why: str, seconds: int, memory_mb: int) -> Outcome:
+    """The outcome of the case during which the child ended or was late."""
+    if why == "late":
+        return Outcome("timed out", f"no answer after {seconds} s: is there a loop that never ends?")
+    info = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT) if os.name == "posix" else None
+    if info is None or info.si_code == os.CLD_EXITED:
+        status = process.poll() if info is None else info.si_status
+        return Outcome("crashed", f"your code ended the process (exit status {status}) before it gave an answer")
+    name = signal.Signals(info.si_status).name
+    hints = {
+        "SIGXCPU": "it used too much CPU time",
+        "SIGKILL": f"it was killed, perhaps because it used more than {memory_mb} MB",
+        "SIGSEGV": "it touched memory that is not its own",
+    }
+    return Outcome("crashed", f"your code ended the process: {name}" + (f", {hints[name]}" if name in hints else ""))
+
+
+def run(folder: Folder, content: bytes, cases: list[Case]) -> Iterator[Outcome]:
+    """Run a learner's file on the cases, locked in; the outcomes in the order of the cases, each as soon as it is known.
+
+    Args:
+        folder: the exercise.
+        content: the learner's file.
+        cases: the cases of one test stand together.
+
+    Raises:
+        SetupError: the child cannot even start; its own words are in the message.
+    """
+    exercise = folder.exercise
+    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as temporary:
+        place = Path(temporary).resolve()
+        box.fill(place, folder, {exercise.file: content}, cases, locked=True)
+        next_case = 0
+        while next_case < len(cases):
+            out = box.start_job(place, [(exercise.file, number) for number in range(next_case, len(cases))])
+            with _child(place, out.with_name(out.name.replace("out", "job") + ".json")) as process:
+                _ready(process, place, out)
+                refused = out / f"{exercise.file}.refused"
+                loaded = _await(
+                    process, [out / f"{exercise.file}.loaded", refused], time.monotonic() + exercise.seconds
+                )
+                if isinstance(loaded, str) or loaded == refused:
+                    # Nothing of this file will ever run: no need to try again for the other tests.
+                    outcome = (
+                        _gone(process, loaded, exercise.seconds, exercise.memory_mb)
+                        if isinstance(loaded, str)
+                        else _refused(refused)
+                    )
+                    yield from [
+                        replace(outcome, text=f"{exercise.file} does not load.\n{outcome.text}", whole_file=True)
+                    ] * (len(cases) - next_case)
+                    return
+                test, deadline = "", 0.0
+                while next_case < len(cases):
+                    if cases[next_case].test != test:
+                        test, deadline = cases[next_case].test, time.monotonic() + exercise.seconds
+                    answered, refused = (out / f"{exercise.file}.{next_case}.{end}" for end in ("npz", "refused"))
+                    found = _await(process, [answered, refused], deadline)
+                    if isinstance(found, str):
+                        # The rest of this test is lost; the next test gets a new child.
+                        outcome = _gone(process, found, exercise.seconds, exercise.memory_mb)
+                        while next_case < len(cases) and cases[next_case].test == test:
+                            yield outcome
+                            next_case += 1
+                        break
+                    yield _answered(found) if found == answered else _refused(found)
+                    next_case += 1
+
+
+def run_sources(folder: Folder, sources: list[str], cases: list[Case]) -> list[list[Outcome]]:
+    """Run variants of our own solution on the cases, in one child that is not locked: outcomes[variant][case].
+
+    Raises:
+        SetupError: the child cannot start.
+    """
+    nothing = Outcome("error", "no answer")
+    outcomes = [[nothing] * len(cases) for _ in sources]
+    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as temporary:
+        place = Path(temporary).resolve()
+        files = {f"variant{i}.py": source.encode() for i, source in enumerate(sources)}
+        box.fill(place, folder, files, cases, locked=False)
+        out = box.start_job(place, [(name, number) for name in files for number in range(len(cases))])
+        with _child(place, out.with_name(out.name.replace("out", "job") + ".json")) as process:
+            _ready(process, place, out)
+            _await(process, [], time.monotonic() + 10 * folder.exercise.seconds)
+        for i, name in enumerate(files):
+            for number in range(len(cases)):
+                if (answered := out / f"{name}.{number}.npz").exists():
+                    outcomes[i][number] = _answered(answered)
+    return outcomes
+
+
+def _ready(process: subprocess.Popen[bytes], place: Path, out: Path) -> None:
+    if isinstance(_await(process, [out / "ready"], time.monotonic() + START_SECONDS), str):
+        words = (place / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip()
+        raise SetupError(f"the grader's child process does not start: {words[-2000:] or 'it says nothing'}")
