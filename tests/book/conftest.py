@@ -1,5 +1,9 @@
-"""The built book, parsed once: what each page shows, loads and links to."""
+"""The built book, parsed once: what each page shows, loads and links to. And a real browser to open it in."""
 
+import json
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -85,3 +89,79 @@ def site() -> dict[str, Page]:
     assert stamp.exists(), "the book is not built: make book"
     assert stamp.read_text() == inputs_hash(ROOT), "the built book is older than its sources: make book"
     return {path.relative_to(HTML).as_posix(): read(path) for path in sorted(HTML.rglob("*.html"))}
+
+
+class Browser:
+    """Chromium with every host name refused, at any width, in either theme; it tells what it had to complain about."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def open(self, path: Path, *, width=1200, height=900, dark=False, calm=False, scripts=True, media="", fragment=""):
+        """Open a file. `calm`: the reader asked for less motion. `media="print"`: as on paper. `fragment`: after the #."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        motion = {"name": "prefers-reduced-motion", "value": "reduce" if calm else "no-preference"}
+        self.command("Emulation.setEmulatedMedia", media=media, features=[scheme, motion])
+        self.command("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self.resize(width, height)
+        self.driver.get("about:blank")
+        self.problems()  # forget those of the page before
+        self.driver.get(path.resolve().as_uri() + (f"#{fragment}" if fragment else ""))
+
+    def resize(self, width: int, height: int = 900):
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+
+    def command(self, name: str, **arguments):
+        """A command of the Chrome DevTools protocol."""
+        return self.driver.execute_cdp_cmd(name, arguments)
+
+    def run(self, script: str, *arguments):
+        """Run JavaScript in the page and return its result."""
+        return self.driver.execute_script(script, *arguments)
+
+    def wait(self, script: str, seconds: float = 10):
+        """Wait until a JavaScript expression is true; return its value."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, seconds, poll_frequency=0.03).until(
+            lambda driver: driver.execute_script(f"return {script}"), f"never true: {script}"
+        )
+
+    def problems(self) -> list[str]:
+        """Console errors, and requests for anything that is not in the folder. Each is told once."""
+        found = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                url = message["params"]["request"]["url"]
+                if not url.startswith(("file:", "data:", "blob:", "about:")):
+                    found.append(f"request for {url[:200]}")
+        return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of a process. CI fails without it; elsewhere its tests are skipped, with the reason."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver_program = shutil.which("chromedriver")
+    if not (program and driver_program):
+        reason = "needs Chromium and chromedriver (Debian: apt-get install chromium chromium-driver)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    # No sandbox: Chromium refuses to start as root with one, and containers run as root.
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_program))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()
