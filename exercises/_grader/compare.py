@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def close(got: np.ndarray, expected: np.ndarray, tol: float) -> np.ndarray:
         return np.isfinite(got) & (np.abs(got - expected) <= tol * scale)
 
 
-def number(value: complex) -> str:
+def number(value: Any) -> str:
     """A number as a person would write it: 0.125, 3, nan, 1.2e-08."""
     return f"{complex(value):.5g}" if np.iscomplexobj(value) else f"{value:.6g}"
 
@@ -59,12 +60,14 @@ def _swapped(got: np.ndarray, expected: np.ndarray, axes: list[str], tol: float)
     if got.ndim != expected.ndim or got.ndim > 4 or len(axes) != got.ndim:
         return ""
     for order in permutations(range(got.ndim)):
-        if order != tuple(range(got.ndim)) and got.transpose(order).shape == expected.shape:
-            if close(got.transpose(order), expected, tol).all():
-                names = [""] * got.ndim
-                for place, axis in zip(order, axes, strict=True):
-                    names[place] = axis
-                return f"The numbers are right, but the axes stand as ({' '.join(names)})."
+        turned = got.transpose(order)
+        if order == tuple(range(got.ndim)) or turned.shape != expected.shape:
+            continue
+        if close(turned, expected, tol).all():
+            names = [""] * got.ndim
+            for place, axis in zip(order, axes, strict=True):
+                names[place] = axis
+            return f"The numbers are right, but the axes stand as ({' '.join(names)})."
     return ""
 
 

@@ -34,7 +34,7 @@ def run(test_file: str, name: str) -> None:
     verdict = check_test(folder, name, given, seed=0, files={str(file)}, shown=file.name)
     if verdict.passed:
         return
-    lines = [f"{folder.exercise.id} · {name}: {verdict.test.words}", ""] + verdict.lines
+    lines = [f"{folder.exercise.id} · {name}: {verdict.test.words}", "", *verdict.lines]
     if verdict.recognised is not None:
         lines += ["", *messages.of_wrong(verdict.recognised)]
     lines += [

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +49,6 @@ def _environment(folder: Path) -> dict[str, str]:
 def _child(folder: Path, job: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a process group of its own; at the end all of the group is killed."""
     command = [sys.executable, str(Path(__file__).with_name("child.py")), str(folder), str(job)]
-    new_group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x00000200}
     with open(folder / "stderr.txt", "wb") as stderr:
         process = subprocess.Popen(
             command,
@@ -58,39 +57,24 @@ def _child(folder: Path, job: Path) -> Iterator[subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            **new_group,  # type: ignore[call-overload]
+            start_new_session=os.name == "posix",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         try:
             yield process
         finally:
             if os.name == "posix":
-                # While the child has not been waited for, its number cannot belong to anybody else.
-                with _ignore(ProcessLookupError, PermissionError):
+                with suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
             else:
                 process.kill()
             process.wait()
 
 
-@contextmanager
-def _ignore(*errors: type[BaseException]) -> Iterator[None]:
-    try:
-        yield
-    except errors:
-        pass
-
-
-def _exited(process: subprocess.Popen[bytes]) -> bool:
-    """Has the child ended? On POSIX without waiting for it, so that its process group still exists for killpg."""
-    if os.name != "posix":
-        return process.poll() is not None
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
 def _await(process: subprocess.Popen[bytes], paths: list[Path], deadline: float) -> Path | str:
     """The first of `paths` that appears, or "ended", or "late"."""
     while True:
-        ended = _exited(process)  # before the look at the files: the last one may come just before the end
+        ended = process.poll() is not None  # before the look at the files: the last one may come just before the end
         for path in paths:
             if path.exists() or path.is_symlink():
                 return path
@@ -128,11 +112,11 @@ def _gone(process: subprocess.Popen[bytes], why: str, seconds: int, memory_mb: i
     """The outcome of the case during which the child ended or was late."""
     if why == "late":
         return Outcome("timed out", f"no answer after {seconds} s: is there a loop that never ends?")
-    info = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT) if os.name == "posix" else None
-    if info is None or info.si_code == os.CLD_EXITED:
-        status = process.poll() if info is None else info.si_status
-        return Outcome("crashed", f"your code ended the process (exit status {status}) before it gave an answer")
-    name = signal.Signals(info.si_status).name
+    if process.returncode >= 0:
+        return Outcome(
+            "crashed", f"your code ended the process (exit status {process.returncode}) before it gave an answer"
+        )
+    name = signal.Signals(-process.returncode).name
     hints = {
         "SIGXCPU": "it used too much CPU time",
         "SIGKILL": f"it was killed, perhaps because it used more than {memory_mb} MB",

@@ -18,7 +18,7 @@ def cases(seed: int) -> list[Case]:
     def add(
         test: str, words: str, shape: tuple[int, int, int], dtype: str, h0: bool = False, ends: bool = False
     ) -> None:
-        b, l, d = shape
+        b, _, d = shape
         inputs = {"a": rng.uniform(0.2, 1.0, shape), "b": rng.normal(size=shape)}  # (b l d)
         if ends:  # a step that keeps all, and one that forgets all
             inputs["a"][:, 1], inputs["a"][:, 3] = 1.0, 0.0
@@ -74,7 +74,7 @@ def reference(inputs: Arrays) -> Arrays:
 
 def call(answer: Any, inputs: Arrays) -> dict[str, Any]:
     """Call the learner's linear_scan, and ask torch for gradients when grad_h comes in."""
-    leaves = {name: tensors(inputs, name) for name in ("a", "b", "h0") if name in inputs}
+    leaves: dict[str, Any] = {name: tensors(inputs, name) for name in ("a", "b", "h0") if name in inputs}
     if "grad_h" in inputs:
         for leaf in leaves.values():
             leaf.requires_grad_()

@@ -45,7 +45,6 @@ if triton is not None:
             l: the length.
             BLOCK_L: the size of the tile, a power of two, at least l.
         """
-        offs_l = tl.arange(0, BLOCK_L)  # noqa: F841
         raise NotImplementedError(
             "exercise 17 (b): load the tiles of a and b once, scan them with combine_flat, store h once"
         )
