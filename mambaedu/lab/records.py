@@ -47,35 +47,13 @@ def kernel_hash(path: Path | str) -> str:
     """
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
         if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
+            isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
+            and ast.get_docstring(node, clean=False) is not None
         ):
-            if isinstance(body[0].value.value, str):
-                del body[0]
-    # The indent and the fields are the same in every Python from 3.11 to 3.13 only without the fields that came later.
-    text = ast.dump(tree).replace(", type_params=[]", "")
-    return hashlib.sha256(_old_style(text).encode()).hexdigest()
-
-
-def _old_style(text: str) -> str:
-    """Python 3.13 leaves empty lists out of a dump; take them out everywhere."""
-    for field in (
-        "args",
-        "keywords",
-        "decorator_list",
-        "orelse",
-        "posonlyargs",
-        "kwonlyargs",
-        "kw_defaults",
-        "defaults",
-        "type_ignores",
-    ):
-        text = text.replace(f", {field}=[]", "").replace(f"({field}=[], ", "(").replace(f"({field}=[])", "()")
-    return text
+            node.body = node.body[1:] or [ast.Pass()]
+    # Written out again and not dumped: the dump of one tree differs between Python versions.
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
 def machine() -> dict[str, Any]:
