@@ -1,0 +1,43 @@
+"""The box holds what a graded file needs, and nothing that would answer for it."""
+
+from pathlib import Path
+
+import pytest
+
+from exercises._grader import box, manifest
+from exercises._grader.folder import Folder
+
+ALL = list(manifest.load().values())
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.id)
+def test_the_box_has_no_answers(exercise: manifest.Exercise, tmp_path: Path) -> None:
+    folder = Folder(exercise)
+    cases = folder.cases(1)
+    box.fill(tmp_path, folder, {exercise.file: b"# mine\n"}, cases, locked=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"call.py", "setup.json", "in", exercise.file}
+    assert len(list((tmp_path / "in").iterdir())) == len(cases)
+    call = (tmp_path / "call.py").read_text(encoding="utf-8")
+    assert "def call(" in call
+    for name in ("def reference", "def cases", "def explain"):
+        assert name not in call
+
+
+def test_call_keeps_what_it_uses_and_its_imports_come_first() -> None:
+    source = """
+import numpy as np
+FEW = 3
+MANY = 9
+def used(x):
+    return x + FEW
+def reference(inputs):
+    return MANY
+def call(answer, inputs):
+    from mambaedu.lab.traffic import count
+    return count(used(answer))
+"""
+    text = box.call_source(source)
+    assert text.index("from mambaedu.lab.traffic import count") < text.index("def used")
+    assert "FEW" in text
+    assert "MANY" not in text
+    assert "reference" not in text
