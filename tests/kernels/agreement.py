@@ -1,0 +1,45 @@
+"""How far a backend is from the naive loop: states and gradients, relative to the largest reference value."""
+
+import torch
+
+from mambaedu import linear_scan
+from mambaedu.lab.testing import linear_inputs
+
+# fp64 sums of a few hundred terms round at 1e-14; fp32 ones at 5e-6. Both leave room, and no bug is this small.
+TOLERANCE = {torch.float64: 1e-12, torch.complex128: 1e-12, torch.float32: 1e-5, torch.complex64: 1e-5}
+
+
+def results(backend, a, b, h0, *, weights=None):
+    """h, grad_a, grad_b, grad_h0 for a loss that weighs every state differently."""
+    a, b = a.detach().clone().requires_grad_(), b.detach().clone().requires_grad_()
+    h0 = torch.zeros(b.shape[:1] + b.shape[2:], dtype=b.dtype, device=b.device) if h0 is None else h0.detach().clone()
+    h0.requires_grad_()
+    h = linear_scan(a, b, h0=h0, backend=backend)
+    if weights is None:
+        weights = torch.linspace(-1, 1, h.numel(), dtype=torch.float64, device=h.device).reshape(h.shape).to(h.dtype)
+    if h.is_complex():
+        weights = weights * (1 + 0.5j)
+    if h.numel() == 0:
+        return (h.detach(),)
+    return (h.detach(), *torch.autograd.grad(h, (a, b, h0), weights))
+
+
+def distance(got, expected):
+    """The largest difference over all results, relative to each one's maximum. NaN and inf must stand in the same places."""
+    worst = 0.0
+    for g, e in zip(got, expected, strict=True):
+        assert g.shape == e.shape, f"shape {tuple(g.shape)}, expected {tuple(e.shape)}"
+        assert g.dtype == e.dtype, f"dtype {g.dtype}, expected {e.dtype}"
+        if torch.equal(torch.isfinite(g), torch.isfinite(e)) is False:
+            return float("inf")
+        g, e = (torch.where(torch.isfinite(e), x, 0) for x in (g, e))
+        if e.numel():
+            worst = max(worst, float((g - e).abs().max() / e.abs().max().clamp(min=1e-300)))
+    return worst
+
+
+def row_distance(backend, row, l, *, dtype=torch.float64, device="cpu", seed=0, **sizes):
+    """The distance of a backend from naive on one row of the input table."""
+    a, b, h0 = linear_inputs(row, l=l, dtype=dtype, seed=seed, **sizes)
+    a, b, h0 = (None if x is None else x.to(device) for x in (a, b, h0))
+    return distance(results(backend, a, b, h0), results("naive", a, b, h0))
