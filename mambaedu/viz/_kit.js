@@ -83,8 +83,8 @@ const kit = {
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", spec.title);
     make("p", "mx-title", root).textContent = spec.title;
-    const svg = kit.el("svg", { role: "img", "aria-labelledby": `mx-say-${name}` }, make("div", "mx-stage", root));
-    const ink = kit.el("g", {}, svg), area = kit.el("rect", { class: "mx-grab" }, svg);
+    const stage = make("div", "mx-stage", root), svg = kit.el("svg", { role: "img", "aria-labelledby": `mx-say-${name}` }, stage);
+    const ink = kit.el("g", {}, svg), area = make("div", "mx-grab", stage);
     const say = make("p", "mx-say", root), bar = make("div", "mx-bar", root), buttons = make("div", "mx-buttons");
     say.id = `mx-say-${name}`;
     say.setAttribute("aria-live", "polite");
@@ -129,6 +129,7 @@ const kit = {
     function place() { for (const { c, input, out } of rows) { input.value = toPlace(c, get(c)); if (out) { out.textContent = shown(c); input.setAttribute("aria-valuetext", `${c.label} ${shown(c)}`); } } }
 
     // Pointer. The area lies over the ink and stays while the ink is redrawn, so that a touch is never lost.
+    // It is not part of the SVG: there Chromium ignores touch-action, and the page would scroll under the finger.
     const point = (e) => { const r = svg.getBoundingClientRect(); return [e.clientX - r.left, e.clientY - r.top]; };
     const move = (e, start) => { const changes = ink.grab && ink.grab.move(...point(e), start, p); if (changes) change(changes); };
     area.addEventListener("pointerdown", (e) => { if (e.button) return; area.setPointerCapture(e.pointerId); move(e, true); e.preventDefault(); });
@@ -153,7 +154,7 @@ const kit = {
     function paint() {
       queued = false;
       send();
-      const start = performance.now(), w = Math.round(svg.parentNode.clientWidth) || 640, now = result();
+      const start = performance.now(), w = Math.round(stage.clientWidth) || 640, now = result();
       place();
       if (now.data) {
         const h = view.height(w, now.data);
@@ -162,7 +163,7 @@ const kit = {
         ink.grab = null;
         view.draw(ink, now.data, now.params, kit, { w, h });
         const box = ink.grab ? ink.grab.box : { x: 0, y: 0, w: 0, h: 0 };
-        for (const [key, v] of Object.entries({ x: box.x, y: box.y, width: box.w, height: box.h })) area.setAttribute(key, v);
+        Object.assign(area.style, { left: `${box.x}px`, top: `${box.y}px`, width: `${box.w}px`, height: `${box.h}px` });
       }
       say.classList.toggle("mx-error", !!now.error);
       clearTimeout(later);
@@ -200,9 +201,9 @@ const kit = {
     paint();
     if (named) root.scrollIntoView({ block: "center" });
     if (ownPage) addEventListener("hashchange", () => { if (recall()) { ask(); root.scrollIntoView({ block: "center" }); } });
-    let width = svg.parentNode.clientWidth;
-    const watch = new ResizeObserver(() => { if (svg.parentNode.clientWidth !== width) { width = svg.parentNode.clientWidth; ask(); } });
-    watch.observe(svg.parentNode);
+    let width = stage.clientWidth;
+    const watch = new ResizeObserver(() => { if (stage.clientWidth !== width) { width = stage.clientWidth; ask(); } });
+    watch.observe(stage);
     root.dataset.ready = "1";
     return () => { watch.disconnect(); clearTimeout(later); cancelAnimationFrame(playing); if (model.off) model.off("change:answer", answered); };
   },

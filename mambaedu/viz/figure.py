@@ -118,7 +118,7 @@ def check_labels(fig: "Figure") -> None:
             if not (ax.get_xlabel() or ax.get_ylabel()):
                 raise ValueError(f"the colour bar (axes {i}) must have a label: give colorbar(..., label=...)")
             continue
-        name = next((t for t in map(ax.get_title, ("left", "center", "right")) if t), "")
+        name = ax.get_title("left") or ax.get_title("center") or ax.get_title("right")
         title = f" {name!r}" if name else ""
         labels = {"x": ax.get_xlabel() or fig.get_supxlabel(), "y": ax.get_ylabel() or fig.get_supylabel()}
         for axis, label in labels.items():

@@ -23,7 +23,7 @@ export function describe(p, data, kit) {
   const list = (names) => (names.length > 1 ? names.slice(0, -1).join(", ") + " and " + names.at(-1) : names[0]);
   if (Math.abs(p.re) < 1e-12) return number + "the mode neither decays nor grows. exp and bilinear stay on the circle; " + (p.im ? "forward Euler leaves it, backward Euler falls inside." : "so does every rule.");
   if (p.re > 0) return number + (grows.length < 4 ? `the mode grows, but under ${list(RULES.filter(([, name]) => !grows.includes(name)).map(([, name]) => name))} it decays: a stable answer, and a wrong one.` : "the mode grows, and every rule says so.");
-  if (!grows.length) return number + "the mode decays, and every rule keeps it inside the circle. Make Δ larger, and one will leave.";
+  if (!grows.length) return number + "the mode decays, and every rule keeps it inside the circle. Forward Euler does so only while λ lies inside the dashed curve, which shrinks as Δ grows.";
   return number + `the mode decays, but under ${list(grows)} it grows, |Ā| = ${kit.fmt(sizeOf(data.forward_euler))}. Forward Euler needs λ inside the dashed curve; the other three decay at every Δ.`;
 }
 

@@ -40,7 +40,7 @@ export function draw(svg, data, p, kit, size) {
   const x = 40, w = size.w - 52, extra = keyHeight(size.w), xlim = [0, 8], name = p.system === "spring" ? "position of the spring" : "state h";
   const top = kit.axes(svg, { x, y: 30 + extra, w, h: 170, xlim, ylim: [-1.6, 1.6], yticks: [-1, 0, 1], xlabel: "", ylabel: name });
   const at = (ys, step) => [ys.map((_, i) => top.X(i * step)), ys.map((y) => top.Y(y))];
-  kit.line(top.inside, ...at(data.smooth, 0.05), { stroke: "var(--mx-truth)", "stroke-width": 1.5, "stroke-dasharray": "2 4" });
+  kit.line(top.inside, ...at(data.smooth, 0.05), { stroke: "var(--mx-truth)", "stroke-width": 1.5, "stroke-dasharray": "5 4" });
   kit.line(top.inside, ...at(data.true, p.delta / data.parts), { stroke: "var(--mx-truth)", "stroke-width": 3 });
   data.dots.forEach((y, t) => {
     const cx = top.X(t * p.delta), color = { fill: "var(--mx-state)", stroke: "var(--mx-background)", "stroke-width": 1.5 };
@@ -48,7 +48,7 @@ export function draw(svg, data, p, kit, size) {
     else kit.el("path", { d: `M${cx - 5} ${top.Y(Math.sign(y) * 1.5)}h10l-5 ${-9 * Math.sign(y)}z`, ...color }, svg);   // off the picture
   });
   const dots = NAMES[p.rule], places = extra ? [[14, 16], [170, 16], [14, 38]] : [[size.w - 410, 20], [size.w - 270, 20], [size.w - 145, 20]];
-  [["exact, input held", 3, ""], ["exact, as drawn", 1.5, "2 4"], [dots]].forEach(([words, thick, dashes], i) => {
+  [["exact, input held", 3, ""], ["exact, as drawn", 1.5, "5 4"], [dots]].forEach(([words, thick, dashes], i) => {
     const [kx, ky] = places[i];
     if (thick) kit.line(svg, [kx, kx + 20], [ky - 4, ky - 4], { stroke: "var(--mx-truth)", "stroke-width": thick, "stroke-dasharray": dashes });
     else kit.el("circle", { cx: kx + 12, cy: ky - 4, r: 5, fill: "var(--mx-state)" }, svg);

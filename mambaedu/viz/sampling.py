@@ -136,7 +136,7 @@ def sampling(
         raise ValueError(f"u must have {SECONDS + 1} points, one a second from 0 to {SECONDS}, got {len(u)}")
     return explorable(
         "sampling",
-        title="A spring, looked at every Δ seconds",
+        title="A spring or a decay, looked at every Δ seconds",
         params={"delta": delta, "rule": rule, "system": system, "u": list(u), "point": 2},
         controls=[
             slider("delta", "step size Δ", 0.1, 2, log=True),

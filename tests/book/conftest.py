@@ -88,7 +88,10 @@ def site() -> dict[str, Page]:
     stamp = ROOT / "_build" / "inputs.sha256"
     assert stamp.exists(), "the book is not built: make book"
     assert stamp.read_text() == inputs_hash(ROOT), "the built book is older than its sources: make book"
-    return {path.relative_to(HTML).as_posix(): read(path) for path in sorted(HTML.rglob("*.html"))}
+    pages = [
+        path for path in sorted(HTML.rglob("*.html")) if "_static" not in path.parts
+    ]  # the theme keeps templates there
+    return {path.relative_to(HTML).as_posix(): read(path) for path in pages}
 
 
 class Browser:

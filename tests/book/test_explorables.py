@@ -508,15 +508,13 @@ def test_live_leaves_the_address_of_the_notebook_alone(live):
 
 
 def test_every_explorable_of_the_built_book(browser, site):
-    from conftest import HTML
-
     pages = [name for name, one in site.items() if 'class="mx ' in one.source]
     assert pages, "no page of the book has an explorable"
     wrong = []
     for name in pages:
         for width in (1200, 390):
             for dark in (False, True):
-                browser.open(HTML / name, width=width, dark=dark)
+                browser.open(site[name].path, width=width, dark=dark)
                 ready = browser.run("return [...document.querySelectorAll('.mx')].every((e) => e.dataset.ready)")
                 found = browser.problems() + ([] if ready else ["an explorable is not ready"]) + browser.run(LAYOUT)
                 wrong += [f"{name} at {width} px, {'dark' if dark else 'light'}: {one}" for one in found]
