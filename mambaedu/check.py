@@ -3,8 +3,11 @@
 The cases, messages and hints are those of the folder exercises/, which lies in a clone of the book and not in the installed package.
 """
 
+import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -61,12 +64,13 @@ def find_exercises(start: Path | None = None) -> Path:
     )
 
 
-def _grader(folder: Path) -> ModuleType:
-    """The package exercises._grader of this clone, also when the current folder is elsewhere."""
+@contextmanager
+def _grader(folder: Path) -> Iterator[ModuleType]:
+    """The module exercises._grader.in_notebook of this clone. Another package called exercises steps aside meanwhile."""
     known = sys.modules.get("exercises")
-    if known is None or Path(known.__path__[0]).resolve() != folder:
-        for name in [name for name in sys.modules if name.split(".")[0] == "exercises"]:
-            del sys.modules[name]
+    aside: dict[str, ModuleType] = {}
+    if known is None or Path(known.__file__ or "").resolve() != folder / "__init__.py":
+        aside = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "exercises"}
         spec = importlib.util.spec_from_file_location(
             "exercises", folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
@@ -75,7 +79,13 @@ def _grader(folder: Path) -> ModuleType:
         package = importlib.util.module_from_spec(spec)
         sys.modules["exercises"] = package
         spec.loader.exec_module(package)
-    return importlib.import_module("exercises._grader.in_notebook")
+    try:
+        yield importlib.import_module("exercises._grader.in_notebook")
+    finally:
+        if aside:
+            for name in [name for name in sys.modules if name.split(".")[0] == "exercises"]:
+                del sys.modules[name]
+            sys.modules.update(aside)
 
 
 def check(exercise: str, *answers: Any, seed: int = 0, hint: int = 1) -> Result:
@@ -101,6 +111,7 @@ def check(exercise: str, *answers: Any, seed: int = 0, hint: int = 1) -> Result:
     folder = find_exercises()
     if hint not in (1, 2, 3):
         raise ValueError(f"hint must be 1, 2 or 3, got {hint!r}")
-    text, rows = _grader(folder).check(folder, exercise, answers, seed, hint)
+    with _grader(folder) as grader:
+        text, rows = grader.check(folder, exercise, answers, seed, hint)
     print(text)
     return Result(exercise, tuple(TestResult(*row) for row in rows))

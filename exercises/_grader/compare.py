@@ -122,6 +122,8 @@ def difference(case: Case, name: str, got: np.ndarray, expected: np.ndarray, axe
     hint = _swapped(got, expected, axes, tol)
     if hint:
         lines.append(hint)
+    if not got.any() and name.startswith("grad_"):
+        lines.append(f"{name} is 0 everywhere: on the way to the output, {name.removeprefix('grad_')} leaves torch.")
 
     sequences = None
     if "l" in axes and expected.shape[axes.index("l")] > 1:

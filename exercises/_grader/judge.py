@@ -1,5 +1,9 @@
 """From outcomes to a verdict: one test passes when each of its cases is answered and right."""
 
+import importlib.util
+
+import numpy as np
+
 from . import compare, messages
 from .case import Arrays, Case, Outcome
 from .folder import Folder
@@ -13,8 +17,6 @@ def expected_of(folder: Folder, cases: list[Case]) -> list[Arrays]:
     Raises:
         SetupError: the reference fails, or gives a number that is not finite.
     """
-    import numpy as np
-
     found = []
     for case in cases:
         try:
@@ -51,8 +53,6 @@ def judge(folder: Folder, test: Test, cases: list[Case], outcomes: list[Outcome]
 
 def available(test: Test) -> str:
     """Why a test cannot run on this machine, or ""."""
-    import importlib.util
-
     for package in test.needs:
         if importlib.util.find_spec(package) is None:
             where = " (it exists for Linux only)" if package == "triton" else ""
