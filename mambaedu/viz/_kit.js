@@ -76,7 +76,7 @@ const kit = {
     const name = nth > 1 ? `${spec.name}-${nth}` : spec.name;
     const ownPage = spec.engine !== "python" && !document.body.dataset.jpThemeLight;   // in JupyterLab the address is not ours
     const make = (tag, className, parent) => { const e = document.createElement(tag); e.className = className; if (parent) parent.appendChild(e); return e; };
-    let p = { ...first }, queued = false, touched = false, later = 0, playing = 0, turn = 0, waiting = false, sent;
+    let p = { ...first }, queued = false, touched = false, later = 0, playing = 0, turn = 0, waiting = false, sent, width = 0;
 
     root.replaceChildren();
     root.className = "mx";
@@ -158,6 +158,7 @@ const kit = {
       place();
       if (now.data) {
         const h = view.height(w, now.data);
+        width = w;
         svg.setAttribute("viewBox", `0 0 ${w} ${h}`);
         ink.replaceChildren();
         ink.grab = null;
@@ -201,8 +202,8 @@ const kit = {
     paint();
     if (named) root.scrollIntoView({ block: "center" });
     if (ownPage) addEventListener("hashchange", () => { if (recall()) { ask(); root.scrollIntoView({ block: "center" }); } });
-    let width = stage.clientWidth;
-    const watch = new ResizeObserver(() => { if (stage.clientWidth !== width) { width = stage.clientWidth; ask(); } });
+    // A drawing can make the page longer, a scroll bar appears, and the stage is narrower than it was drawn for.
+    const watch = new ResizeObserver(() => { if (stage.clientWidth && stage.clientWidth !== width) ask(); });
     watch.observe(stage);
     root.dataset.ready = "1";
     return () => { watch.disconnect(); clearTimeout(later); cancelAnimationFrame(playing); if (model.off) model.off("change:answer", answered); };

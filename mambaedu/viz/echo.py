@@ -39,9 +39,9 @@ def picture(data: Data, params: Params) -> "Figure":
     from matplotlib.figure import Figure
 
     colors, l = palette.LIGHT, params["l"]
-    fig = Figure(figsize=(6.4, 4.2), layout="constrained")
+    fig = Figure(figsize=(4.2, 4.4), layout="constrained")
     (u, kernel), (loop, convolution) = fig.subplots(2, 2, sharex=True)
-    u.stem(data["u"], linefmt=colors.input, markerfmt="o", basefmt=" ")
+    u.stem(params["at"], params["size"], linefmt=colors.input, markerfmt="o", basefmt=" ")
     kernel.plot(data["kernel"], color=colors.other)
     loop.plot(data["loop"], "o", ms=4, color=colors.output)
     for t, height in zip(params["at"], params["size"], strict=True):

@@ -36,11 +36,12 @@ def picture(data: Data, params: Params) -> "Figure":
     from matplotlib.figure import Figure
 
     colors = palette.LIGHT
-    fig = Figure(figsize=(6.4, 3), layout="constrained")
+    fig = Figure(figsize=(4.2, 2.8), layout="constrained")
     ax = fig.subplots()
     left = [h / data["B_bar"] for h in data["h"]]
-    ax.fill_between(range(len(left)), left, color=colors.state, alpha=0.15, lw=0)
-    ax.plot(left, color=colors.state)
+    late = range(params["pulse"], len(left))
+    ax.fill_between(late, left[params["pulse"] :], color=colors.state, alpha=0.15, lw=0)
+    ax.plot(late, left[params["pulse"] :], color=colors.state)
     ax.axvline(params["pulse"], color=colors.input)
     half = params["pulse"] + data["half_life"]
     if half < len(left):

@@ -1,5 +1,5 @@
 // Ready-made pictures, one for each position of a slider. There is no compute: the table comes from Python.
-const drawnWidth = (width) => Math.min(width, 620);
+const drawnWidth = (width) => Math.min(width, 440);
 export function height(width, data) { return drawnWidth(width) * data.ratio; }
 
 export function describe(p, data) { return data.alt; }

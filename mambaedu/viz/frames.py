@@ -19,7 +19,7 @@ def frames(
     alt: Callable[[float], str],
     title: str | None = None,
     start: int = 0,
-    size: tuple[float, float] = (4.8, 3.0),
+    size: tuple[float, float] = (3.7, 2.6),
 ) -> Explorable:
     """A slider through pictures that were drawn beforehand, in a light and a dark version.
 

@@ -27,12 +27,22 @@ export function describe(p, data, kit) {
   return number + `the mode decays, but under ${list(grows)} it grows, |Ā| = ${kit.fmt(sizeOf(data.forward_euler))}. Forward Euler needs λ inside the dashed curve; the other three decay at every Δ.`;
 }
 
-export function height(width) { return width > 600 ? 310 : 1.8 * Math.min(270, width - 60) + 250; }
+// Three layouts: the list of rules beside the planes, below them, or everything in one column.
+function layout(width) {
+  if (width > 680) return { leftW: 170, leftH: 235, side: 235, rx: 275, ry: 34, list: (i) => [538, 70 + 52 * i, 16, 18], height: 310 };
+  if (width > 480) {
+    const side = Math.min(260, 0.62 * (width - 110)), leftW = width - side - 110;
+    return { leftW, leftH: side, side, rx: leftW + 102, ry: 34, list: (i) => [56 + (i % 2) * 0.5 * width, side + 100 + 46 * (i >> 1), 16, 18], height: side + 178 };
+  }
+  const side = Math.min(270, width - 60);
+  return { leftW: side, leftH: 0.8 * side, side, rx: 44, ry: 0.8 * side + 110, list: (i) => [14, 1.8 * side + 170 + 22 * i, width - 132, 0], height: 1.8 * side + 250 };
+}
+export function height(width) { return layout(width).height; }
 
 export function draw(svg, data, p, kit, size) {
-  const wide = size.w > 600, side = Math.min(wide ? 235 : 270, size.w - 60), leftW = wide ? 170 : side;
+  const { leftW, leftH, side, rx, ry, list } = layout(size.w);
   // Left: the mode. Everything with Re < 0 decays; forward Euler keeps only what lies in a disc.
-  const left = kit.axes(svg, { x: 44, y: 34, w: leftW, h: side * (wide ? 1 : 0.8), xlim: [-4.5, 1], ylim: [-6.5, 6.5], xticks: [-4, -2, 0], yticks: [-6, -3, 0, 3, 6], xlabel: "Re λ", ylabel: "Im λ: drag the mode" });
+  const left = kit.axes(svg, { x: 44, y: 34, w: leftW, h: leftH, xlim: [-4.5, 1], ylim: [-6.5, 6.5], xticks: [-4, -2, 0], yticks: [-6, -3, 0, 3, 6], xlabel: "Re λ", ylabel: "Im λ: drag the mode" });
   const shade = { fill: "var(--mx-state)", "fill-opacity": 0.13 };
   kit.el("rect", { x: left.box.x, y: left.box.y, width: left.X(0) - left.box.x, height: left.box.h, ...shade }, left.inside);
   kit.el("ellipse", { cx: left.X(-1 / p.delta), cy: left.Y(0), rx: left.X(1 / p.delta) - left.X(0), ry: left.Y(0) - left.Y(1 / p.delta), fill: "none", stroke: "var(--mx-other)", "stroke-width": 1.5, "stroke-dasharray": "4 3" }, left.inside);
@@ -40,7 +50,7 @@ export function draw(svg, data, p, kit, size) {
   kit.el("circle", { cx: left.X(p.re), cy: left.Y(p.im), r: 8, fill: "var(--mx-text)", stroke: "var(--mx-background)", "stroke-width": 2 }, svg);
 
   // Right: A_bar, with the way it has come from delta = 0, where every rule gives 1.
-  const edge = 1.75, rx = wide ? leftW + 105 : 44, ry = wide ? 34 : side * 0.8 + 110;
+  const edge = 1.75;
   const right = kit.axes(svg, { x: rx, y: ry, w: side, h: side, xlim: [-edge, edge], ylim: [-edge, edge], xticks: [-1, 0, 1], yticks: [-1, 0, 1], xlabel: "Re Ā", ylabel: "Im Ā" });
   const unit = right.X(1) - right.X(0);
   kit.el("circle", { cx: right.X(0), cy: right.Y(0), r: unit, ...shade, stroke: "var(--mx-truth)", "stroke-width": 1.5 }, right.inside);
@@ -55,11 +65,11 @@ export function draw(svg, data, p, kit, size) {
   });
 
   RULES.forEach(([rule, name, color], i) => {
-    const x = wide ? rx + side + 28 : 56, y = wide ? 70 + 52 * i : ry + side + 62 + 22 * i, r = sizeOf(data[rule]);
+    const [x, y, dx, dy] = list(i), r = sizeOf(data[rule]);
     const verdict = `|Ā| = ${kit.fmt(r)} ${r > 1 + 1e-9 ? "grows" : r < 1 - 1e-9 ? "decays" : "stays"}`;
     mark(rule, x, y - 4, color);
     kit.text(svg, x + 16, y, name);
-    kit.text(svg, wide ? x + 16 : Math.min(x + 150, size.w - 120), wide ? y + 18 : y, verdict, { style: `font-weight:${r > 1 + 1e-9 ? 700 : 400}` });
+    kit.text(svg, dy ? x + dx : dx, y + dy, verdict, { style: `font-weight:${r > 1 + 1e-9 ? 700 : 400}` });
   });
   kit.drag(svg, left.box, (x, y) => ({ re: kit.clamp(Math.round(left.value.x(x) * 20) / 20, -4, 0.4), im: kit.clamp(Math.round(left.value.y(y) * 10) / 10, -6, 6) }));
 }

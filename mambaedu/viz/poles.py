@@ -40,8 +40,8 @@ def picture(data: Data, params: Params) -> "Figure":
     from matplotlib.patches import Circle
 
     colors = palette.LIGHT
-    fig = Figure(figsize=(6.4, 3.3), layout="constrained")
-    left, right = fig.subplots(1, 2, width_ratios=[2, 3])
+    fig = Figure(figsize=(4.2, 7), layout="constrained")
+    left, right = fig.subplots(2, 1, height_ratios=[2, 3])
     left.axvspan(-4.5, 0, color=colors.state, alpha=0.1, lw=0)
     left.plot(params["re"], params["im"], "o", color=colors.text, ms=9)
     left.set(xlabel="Re λ", ylabel="Im λ", xlim=(-4.5, 1), ylim=(-6.5, 6.5), title="the mode λ")
@@ -52,7 +52,7 @@ def picture(data: Data, params: Params) -> "Figure":
         re, im = data[rule]["re"], data[rule]["im"]
         right.plot(re, im, color=color, lw=1.2)
         right.plot(re[-1], im[-1], mark, color=color, ms=8, label=RULES[rule])
-    right.legend(loc="lower left", fontsize=8)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=9)
     right.set(
         xlabel="Re $\\bar A$",
         ylabel="Im $\\bar A$",

@@ -33,11 +33,11 @@ export function describe(p, data, kit) {
 }
 
 const NAMES = { zoh: "Zero-order hold", bilinear: "Bilinear", forward_euler: "Forward Euler", backward_euler: "Backward Euler", mamba_rule: "Mamba's rule" };
-const keyHeight = (width) => (width > 600 ? 0 : 44);   // a narrow page has the key in lines of its own
+const keyHeight = (width) => (width > 500 ? 0 : 44);   // a narrow page has the key in lines of its own
 export function height(width) { return 400 + keyHeight(width); }
 
 export function draw(svg, data, p, kit, size) {
-  const x = 40, w = size.w - 52, extra = keyHeight(size.w), xlim = [0, 8], name = p.system === "spring" ? "position of the spring" : "state h";
+  const x = 40, w = size.w - 52, extra = keyHeight(size.w), xlim = [0, 8], name = p.system === "spring" ? "position" : "state h";
   const top = kit.axes(svg, { x, y: 30 + extra, w, h: 170, xlim, ylim: [-1.6, 1.6], yticks: [-1, 0, 1], xlabel: "", ylabel: name });
   const at = (ys, step) => [ys.map((_, i) => top.X(i * step)), ys.map((y) => top.Y(y))];
   kit.line(top.inside, ...at(data.smooth, 0.05), { stroke: "var(--mx-truth)", "stroke-width": 1.5, "stroke-dasharray": "5 4" });
@@ -47,7 +47,7 @@ export function draw(svg, data, p, kit, size) {
     if (Math.abs(y) <= 1.6) kit.el("circle", { cx, cy: top.Y(y), r: p.delta < 0.2 ? 3.5 : 5, ...color }, svg);
     else kit.el("path", { d: `M${cx - 5} ${top.Y(Math.sign(y) * 1.5)}h10l-5 ${-9 * Math.sign(y)}z`, ...color }, svg);   // off the picture
   });
-  const dots = NAMES[p.rule], places = extra ? [[14, 16], [170, 16], [14, 38]] : [[size.w - 410, 20], [size.w - 270, 20], [size.w - 145, 20]];
+  const dots = NAMES[p.rule], places = extra ? [[14, 16], [160, 16], [14, 38]] : [[size.w - 405, 20], [size.w - 264, 20], [size.w - 130, 20]];
   [["exact, input held", 3, ""], ["exact, as drawn", 1.5, "5 4"], [dots]].forEach(([words, thick, dashes], i) => {
     const [kx, ky] = places[i];
     if (thick) kit.line(svg, [kx, kx + 20], [ky - 4, ky - 4], { stroke: "var(--mx-truth)", "stroke-width": thick, "stroke-dasharray": dashes });

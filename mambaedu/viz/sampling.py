@@ -78,7 +78,7 @@ def picture(data: Data, params: Params) -> "Figure":
     from matplotlib.figure import Figure
 
     colors, delta = palette.LIGHT, params["delta"]
-    fig = Figure(figsize=(6.4, 4.2), layout="constrained")
+    fig = Figure(figsize=(4.2, 4.4), layout="constrained")
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     above.plot(
         np.arange(len(data["smooth"])) * FINE,
@@ -95,8 +95,8 @@ def picture(data: Data, params: Params) -> "Figure":
         label="exact, input held",
     )
     above.plot(np.arange(len(data["dots"])) * delta, data["dots"], "o", color=colors.state, label=RULES[params["rule"]])
-    above.set(xlabel="time", ylabel="position", ylim=(-1.6, 1.6))
-    above.legend(loc="upper right", ncols=3, fontsize=8)
+    above.set(xlabel="time", ylabel="position", ylim=(-2.8, 1.6))
+    above.legend(loc="lower left", fontsize=9)
     below.plot(range(SECONDS + 1), params["u"], "o-", color=colors.input, lw=1.2)
     below.stairs(data["held"], np.arange(len(data["held"]) + 1) * delta, fill=True, color=colors.input, alpha=0.25)
     below.set(xlabel="time", ylabel="input u", ylim=(-1.2, 1.2))
