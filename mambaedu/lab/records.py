@@ -132,7 +132,7 @@ def write(
         if not DATA.is_dir():
             raise ValueError(f"out must name a folder: {DATA} does not exist, so this is not a clone of the book")
         out = DATA
-    typed = "python " + shlex.join(["-m", _module_name(), *sys.argv[1:]])
+    typed = "python " + shlex.join(["-m", _module_name(), *_without_out(sys.argv[1:])])
     record = {
         "name": name,
         "command": command or typed,
@@ -153,6 +153,15 @@ def write(
     half.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     half.replace(path)
     return path
+
+
+def _without_out(arguments: list[str]) -> list[str]:
+    """Where the record was put is nobody's business: leave out `--out FOLDER`."""
+    kept = [argument for argument in arguments if not argument.startswith("--out=")]
+    if "--out" in kept:
+        i = kept.index("--out")
+        del kept[i : i + 2]
+    return kept
 
 
 def _module_name() -> str:
