@@ -487,6 +487,16 @@ def test_live_draws_the_answer_with_the_parameters_it_belongs_to(live):
     assert live.problems() == []
 
 
+def test_live_does_not_draw_new_parameters_over_an_old_answer(live):
+    pulse = "document.querySelector('#here circle').getAttribute('cx')"
+    before = live.run(f"return {pulse}")
+    live.run("const i = document.querySelector('[data-name=pulse]'); i.value = 60; i.dispatchEvent(new Event('input'))")
+    settle(live)
+    assert live.run(f"return {pulse}") == before
+    live.run("answer(asked[0], { data: py(asked[0].params) })")
+    live.wait(f"{pulse} !== '{before}'")
+
+
 def test_live_shows_the_error_of_the_readers_function_and_goes_on(live):
     move(live, 100)
     live.run("answer(asked[0], { error: 'ZeroDivisionError: division by zero' })")
