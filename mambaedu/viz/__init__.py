@@ -3,6 +3,7 @@
 matplotlib and anywidget are needed only when something is drawn, not for this import.
 """
 
+from .boxes import paper_box, provenance, table
 from .echo import echo
 from .explorable import explorable, slider
 from .figure import figure
@@ -11,4 +12,16 @@ from .frames import frames
 from .poles import poles
 from .sampling import sampling
 
-__all__ = ["echo", "explorable", "figure", "forgetting", "frames", "poles", "sampling", "slider"]
+__all__ = [
+    "echo",
+    "explorable",
+    "figure",
+    "forgetting",
+    "frames",
+    "paper_box",
+    "poles",
+    "provenance",
+    "sampling",
+    "slider",
+    "table",
+]

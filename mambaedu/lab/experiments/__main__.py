@@ -15,6 +15,7 @@ def main() -> None:
     arguments = parser.parse_args()
     experiment = importlib.import_module(f"{__package__}.{arguments.name}")
     data = experiment.run(quick=False)
+    data["paper_boxes"] = experiment.paper_boxes(data)
     path = records.write(
         arguments.name, data, kernels=experiment.KERNELS, seeds=[0], repeats=data.get("repeats", 1), out=arguments.out
     )

@@ -128,3 +128,31 @@ def run(seed: int = 0, quick: bool = True) -> dict:
         "steps": steps,
         "stability": stability(steps),
     }
+
+
+def paper_boxes(data: dict) -> list[dict[str, str]]:
+    """What the papers say about discretisation, beside what a run measured."""
+    held_, slopes = data["held"]["100"], data["slopes"]
+    others = min(error for rule, error in held_.items() if rule != "ZOH")
+    causal, middle = slopes["bilinear"]["left"], slopes["bilinear"]["middle"]
+    return [
+        {
+            "paper": "Mamba, section 2, equation 4",
+            "says": "The zero-order hold turns the continuous system into the recurrence. No number is given.",
+            "ran": "A damped rotation (n = 2) under 100 random held inputs over 4 s, against DOP853, fp64.",
+            "measured": f"Error of h(4): {held_['ZOH']:.1e} for ZOH, at least {others:.1e} for every other rule, {held_['Mamba']:.1e} for the rule in Mamba's code.",
+            "verdict": "held"
+            + (
+                ": exact to rounding for an input that is held, and no other rule is."
+                if held_["ZOH"] < 1e-12 < others
+                else ": no."
+            ),
+        },
+        {
+            "paper": "S4, section 2.3, equation 3",
+            "says": "The bilinear method is used to discretise. It is known as a second-order method.",
+            "ran": f"The same system under sin 3t + 0.5 cos 1.3t, {data['lengths'][0]} to {data['lengths'][-1]} steps; slope of log error against log steps.",
+            "measured": f"Slope {middle:.2f} with u sampled in the middle of each step, {causal:.2f} with u sampled at its start, which is all that a causal model knows.",
+            "verdict": "held in part: second order needs samples that a causal model has not got; with causal samples ZOH and bilinear are both first order.",
+        },
+    ]
