@@ -67,7 +67,7 @@ def _run(kernel, shape, arrays, threads):
     b, l, m = shape
     tasks = b * -(-m // STRIP)
     threads = min(threads or os.cpu_count() or 1, tasks)
-    if threads <= 1 or b * l * m < 65_536:  # below that a thread costs more than it saves
+    if threads <= 1 or b * l * m < 1_000_000:  # below that starting threads costs more than it saves
         kernel(0, tasks, *arrays)
         return
     size = -(-tasks // (4 * threads))  # about four pieces a thread: the last one ends early
