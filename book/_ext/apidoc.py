@@ -9,13 +9,13 @@ CODE_SPAN = re.compile(r"(`+[^`]+`+)")
 
 
 def public(module) -> list[tuple[str, object]]:
-    """The functions and classes that a module defines and does not hide behind an underscore, in its order."""
-    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
-    members = [(name, getattr(module, name)) for name in names]
+    """The functions and classes that a module offers: those of its `__all__`, else what it defines without an underscore."""
+    listed = getattr(module, "__all__", None)
+    members = [(name, getattr(module, name)) for name in listed or vars(module) if not name.startswith("_")]
     return [
         (name, member)
         for name, member in members
-        if (inspect.isfunction(member) or inspect.isclass(member)) and member.__module__ == module.__name__
+        if (inspect.isfunction(member) or inspect.isclass(member)) and (listed or member.__module__ == module.__name__)
     ]
 
 
@@ -98,17 +98,24 @@ def entry(kind: str, name: str, member: object, inner: list[str]) -> list[str]:
 def module(name: str) -> list[str]:
     """The text of the module and an entry for each of its public names, as lines of Markdown."""
     loaded = importlib.import_module(name)
-    lines = [f":::{{py:module}} {name}", ":::", "", *docstring(inspect.getdoc(loaded) or "")]
+    # Below {py:module} a name belongs to its module and is shown without it.
+    lines = [
+        f":::{{py:module}} {name}",
+        ":::",
+        "",
+        f"`from {name} import ...`",
+        "",
+        *docstring(inspect.getdoc(loaded) or ""),
+    ]
     for short, member in public(loaded):
-        full = f"{name}.{short}"
         if inspect.isclass(member):
             methods = [
                 (key, value)
                 for key, value in vars(member).items()
                 if inspect.isfunction(value) and key[0] != "_" and value.__doc__
             ]
-            inner = [line for key, value in methods for line in entry("method", f"{full}.{key}", value, [])]
-            lines += entry("class", full, member, inner)
+            inner = [line for key, value in methods for line in entry("method", key, value, [])]
+            lines += entry("class", short, member, inner)
         else:
-            lines += entry("function", full, member, [])
+            lines += entry("function", short, member, [])
     return lines

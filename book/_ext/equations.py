@@ -31,7 +31,8 @@ IN_BOOK = re.compile(r"^\$\$(?P<tex>(?:(?!\$\$).)+?)\$\$\s*\((?P<label>eq-[\w-]+
 DIRECTIVE = re.compile(
     r"^(?P<fence>`{3,}|:{3,})\{math\}\n:label: (?P<label>eq-[\w-]+)\n(?P<tex>.*?)^(?P=fence)", re.M | re.S
 )
-TAG = re.compile(r"#\s*\[(?P<close>/?)(?P<label>eq-[\w-]+)\]\s*$")
+# A line that makes a tensor says its shape first: # (b l d n) [eq-recurrence]
+TAG = re.compile(r"#\s*(?:\([\w ]+\)\s*)?\[(?P<close>/?)(?P<label>eq-[\w-]+)\]\s*$")
 
 
 def in_book(pages: list[str] | None = None, book: Path = project.BOOK) -> dict[str, Place]:

@@ -9,6 +9,7 @@ from .explorable import explorable, slider
 from .figure import figure
 from .forgetting import forgetting
 from .frames import frames
+from .path import path
 from .poles import poles
 from .sampling import sampling
 
@@ -19,6 +20,7 @@ __all__ = [
     "forgetting",
     "frames",
     "paper_box",
+    "path",
     "poles",
     "provenance",
     "sampling",
