@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from . import backends
 
@@ -86,17 +85,36 @@ class _KernelScan(torch.autograd.Function):
         return h
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
         a, h0, h = ctx.saved_tensors
-        grad_a, grad_b, grad_h0 = ctx.run(ctx.module.linear_scan_bwd, ctx.dtype, a, h0, h, grad_h)
+        grad_a, grad_b, grad_h0 = _KernelScanBackward.apply(a, h0, h, grad_h, ctx.run, ctx.module, ctx.dtype)
         if not a.is_complex():
-            grad_a = grad_a.real
+            grad_a = _real(grad_a)
         if not ctx.b_dtype.is_complex:
-            grad_b = grad_b.real
+            grad_b = _real(grad_b)
         if not h0.is_complex():
-            grad_h0 = grad_h0.real
+            grad_h0 = _real(grad_h0)
         return grad_a.to(a.dtype), grad_b.to(ctx.b_dtype), grad_h0.to(h0.dtype), None, None
+
+
+class _KernelScanBackward(torch.autograd.Function):
+    """The backward kernel. It stands in a function of its own so that whoever differentiates it is told why that cannot be."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, h0: Tensor, h: Tensor, grad_h: Tensor, run: Any, module: ModuleType, dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        return run(module.linear_scan_bwd, dtype, a, h0, h, grad_h)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+        raise RuntimeError(
+            'the numba and triton backends of linear_scan have no second derivative; use backend="naive"'
+        )
+
+
+def _real(x: Tensor) -> Tensor:
+    return x.real if x.is_complex() else x
 
 
 def _on_arrays(kernel: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:

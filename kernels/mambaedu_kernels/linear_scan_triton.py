@@ -78,7 +78,7 @@ def _bwd(a_ptr, h0_ptr, h_ptr, grad_h_ptr, later_ptr, grad_a_ptr, grad_b_ptr, gr
             offs_t = offs_blm + (t + i) * m  # (BLOCK_M)
             mask = offs_m < tl.minimum(t1 - t - i, 1) * m
             h_prev_ptr = tl.where(offs_m < tl.minimum(t + i, 1) * m, h_ptr + offs_t - m, h0_ptr + offs_bm)
-            a += (tl.load(a_ptr + offs_t, mask=mask, other=0.0).to(FLOAT),)
+            a += (tl.load(a_ptr + offs_t, mask=mask, other=1.0).to(FLOAT),)  # past the end: a = 1, grad_h = 0 change nothing
             grad_h += (tl.load(grad_h_ptr + offs_t, mask=mask, other=0.0).to(FLOAT),)
             h_prev += (tl.load(h_prev_ptr, mask=mask, other=0.0).to(FLOAT),)
 
@@ -88,7 +88,7 @@ def _bwd(a_ptr, h0_ptr, h_ptr, grad_h_ptr, later_ptr, grad_a_ptr, grad_b_ptr, gr
             # [eq-linear-scan-grad]
             g = grad_h[i] + later  # (BLOCK_M)
             grad_a = g * h_prev[i]  # (BLOCK_M)
-            later = tl.where(mask, a[i] * g, later)  # (BLOCK_M)
+            later = a[i] * g  # (BLOCK_M)
             # [/eq-linear-scan-grad]
             offs_t = offs_blm + (t + i) * m
             tl.store(grad_b_ptr + offs_t, g, mask=mask)
@@ -165,9 +165,9 @@ def _meta(dtype):
 def linear_scan_fwd(a, b, h0, dtype):
     """a, b (b l m), h0 (b m) -> h (b l m), of dtype fp32 or fp64."""
     size, l, m = b.shape
-    plan = n_segments, segment = _plan(size, l, m)
     h = torch.empty((size, l, m), dtype=dtype, device=b.device)  # (b l m)
     if h.numel() > 0:
+        plan = n_segments, segment = _plan(size, l, m)
         enter = _enter(a, b, h0.to(dtype), plan, reverse=False)
         _fwd[_grid(b, n_segments)](a, b, enter, h, l, m, n_segments, segment, **_meta(dtype))
     return h
@@ -176,10 +176,10 @@ def linear_scan_fwd(a, b, h0, dtype):
 def linear_scan_bwd(a, h0, h, grad_h, dtype):
     """a, h, grad_h (b l m), h0 (b m) -> grad_a, grad_b (b l m), grad_h0 (b m), of dtype fp32 or fp64."""
     size, l, m = h.shape
-    plan = n_segments, segment = _plan(size, l, m)
     grad_a, grad_b = torch.empty_like(h), torch.empty_like(h)  # (b l m)
     grad_h0 = torch.empty((size, m), dtype=dtype, device=h.device)  # (b m)
     if h.numel() > 0:
+        plan = n_segments, segment = _plan(size, l, m)
         later = _enter(a, grad_h, torch.zeros_like(grad_h0), plan, reverse=True)
         _bwd[_grid(h, n_segments)](
             a, h0.to(dtype), h, grad_h, later, grad_a, grad_b, grad_h0, l, m, n_segments, segment, **_meta(dtype)
