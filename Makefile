@@ -69,7 +69,7 @@ bench: $(VENV)/installed
 
 # No environment of ours: a GPU machine has its own torch and Triton.
 gpu-test:
-	PYTHONPATH=.:kernels $(PYTHON) -m pytest -m gpu tests
+	PYTHONPATH=.:kernels $(PYTHON) -m pytest -m gpu tests/kernels
 
 clean:
 	rm -rf _build
