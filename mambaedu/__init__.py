@@ -3,6 +3,7 @@
 Three shelves, in the order of the book:
 
     mathematics   discretize, linear_scan, convolution
+    exercises     check: is my answer right?
     laboratory    lab: what experiments and tests are made of (records, traffic, testing)
     pictures      viz: figures and explorables
 
@@ -10,8 +11,9 @@ One idea carries the whole: every model here is a linear scan, h_t = a_t h_{t-1}
 """
 
 from . import backends, convolution, discretize
+from .check import check
 from .linear_scan import linear_scan
 
 __version__ = "0.1.0"
 
-__all__ = ["backends", "convolution", "discretize", "linear_scan"]
+__all__ = ["backends", "check", "convolution", "discretize", "linear_scan"]

@@ -5,6 +5,7 @@ import html
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .palette import DARK, DARK_PAGES, LIGHT, Palette
@@ -94,6 +95,23 @@ class StaticFigure:
             f'<source media="(max-width: 600px)" srcset="{self._narrow[theme]}">'
             f'<img class="dark-light" src="{self._wide[theme]}" alt="{html.escape(self.alt)}"></picture>'
         )
+
+    def save(self, folder: Path | str, name: str) -> list[Path]:
+        """Write the wide picture as <name>-light and <name>-dark, each SVG or PNG, for a page that is not ours.
+
+        Args:
+            folder: where to.
+            name: how the files begin.
+
+        Returns:
+            The two paths.
+        """
+        paths = []
+        for theme, uri in self._wide.items():
+            kind = "svg" if uri.startswith("data:image/svg") else "png"
+            paths.append(Path(folder) / f"{name}-{theme}.{kind}")
+            paths[-1].write_bytes(base64.b64decode(uri.split(",", 1)[1]))
+        return paths
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/html": self.to_html(), "text/plain": self.alt}
