@@ -6,11 +6,10 @@ GIL; Python threads share the tasks. Every channel is computed by one thread in 
 the number of threads, and no OpenMP pool is left behind to kill a forked child.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 
 # A strip's row fits in the first-level cache, so h_{t-1} is still there when step t reads it back.
 STRIP = 256
@@ -66,7 +65,7 @@ def _run(kernel, shape, arrays, threads):
     """kernel(i0, i1, *arrays) over all strips. Which thread takes which strip does not change the result."""
     b, l, m = shape
     tasks = b * -(-m // STRIP)
-    threads = min(threads or os.cpu_count() or 1, tasks)
+    threads = min(threads or config.NUMBA_DEFAULT_NUM_THREADS, tasks)
     if threads <= 1 or b * l * m < 1_000_000:  # below that starting threads costs more than it saves
         kernel(0, tasks, *arrays)
         return

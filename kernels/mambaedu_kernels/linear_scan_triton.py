@@ -41,7 +41,19 @@ def _owned(l, m, n_segments, segment, BLOCK_M: tl.constexpr):
 
 
 @triton.jit
-def _fwd(a_ptr, b_ptr, enter_ptr, h_ptr, l, m, n_segments, segment, T: tl.constexpr, BLOCK_M: tl.constexpr, FLOAT: tl.constexpr):
+def _fwd(
+    a_ptr,
+    b_ptr,
+    enter_ptr,
+    h_ptr,
+    l,
+    m,
+    n_segments,
+    segment,
+    T: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    FLOAT: tl.constexpr,
+):
     offs_m, _, offs_bkm, offs_blm, t0, t1 = _owned(l, m, n_segments, segment, BLOCK_M)
     h = tl.load(enter_ptr + offs_bkm, mask=offs_m < m, other=0.0).to(FLOAT)  # (BLOCK_M)
     for t in range(t0, t1, T):
@@ -78,7 +90,8 @@ def _bwd(a_ptr, h0_ptr, h_ptr, grad_h_ptr, later_ptr, grad_a_ptr, grad_b_ptr, gr
             offs_t = offs_blm + (t + i) * m  # (BLOCK_M)
             mask = offs_m < tl.minimum(t1 - t - i, 1) * m
             h_prev_ptr = tl.where(offs_m < tl.minimum(t + i, 1) * m, h_ptr + offs_t - m, h0_ptr + offs_bm)
-            a += (tl.load(a_ptr + offs_t, mask=mask, other=1.0).to(FLOAT),)  # past the end: a = 1, grad_h = 0 change nothing
+            # Past the end a = 1 and grad_h = 0, which change nothing.
+            a += (tl.load(a_ptr + offs_t, mask=mask, other=1.0).to(FLOAT),)
             grad_h += (tl.load(grad_h_ptr + offs_t, mask=mask, other=0.0).to(FLOAT),)
             h_prev += (tl.load(h_prev_ptr, mask=mask, other=0.0).to(FLOAT),)
 
@@ -114,7 +127,8 @@ def _segment(a_ptr, b_ptr, end_ptr, decay_ptr, l, m, n_segments, segment, REVERS
         for i in tl.static_range(T):
             offs_t = offs_blm + (t + i) * m  # (BLOCK_M)
             mask = offs_m < tl.minimum(t1 - t - i, 1) * m
-            a += (tl.load(a_ptr + offs_t, mask=mask, other=1.0).to(FLOAT),)  # past the end: a = 1, b = 0 change nothing
+            # Past the end a = 1 and b = 0, which change nothing.
+            a += (tl.load(a_ptr + offs_t, mask=mask, other=1.0).to(FLOAT),)
             b += (tl.load(b_ptr + offs_t, mask=mask, other=0.0).to(FLOAT),)
 
         for i in tl.static_range(T):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from ... import discretize
@@ -47,6 +46,8 @@ def sample(sampling: str, l: int) -> Tensor:
 
 def exact(u: Callable[[float], float], h0: np.ndarray, start: float, end: float) -> np.ndarray:
     """The state at the end, by a solver of ordinary differential equations that knows nothing of our rules."""
+    from scipy.integrate import solve_ivp  # the library itself does not need scipy
+
     a, b = A.numpy(), B.numpy()
     solution = solve_ivp(
         lambda t, h: a @ h + b * u(t),  # [eq-ode]
