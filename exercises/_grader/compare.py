@@ -49,6 +49,15 @@ def number(value: Any) -> str:
     return f"{complex(value):.5g}" if np.iscomplexobj(value) else f"{value:.6g}"
 
 
+def pair(expected: Any, got: Any) -> str:
+    """Both numbers, with as many digits as it takes to see the difference."""
+    one, other = number(expected), number(got)
+    if one == other:
+        digits = (lambda v: f"{complex(v):.15g}") if np.iscomplexobj(expected) else (lambda v: f"{v:.15g}")
+        one, other = digits(expected), digits(got)
+    return f"expected {one}, got {other}"
+
+
 def shape_words(axes: str, shape: tuple[int, ...]) -> str:
     """(b l d) = (2, 5, 3)."""
     sizes = f"({', '.join(map(str, shape))})" if len(shape) != 1 else f"({shape[0]})"
@@ -100,12 +109,12 @@ def difference(case: Case, name: str, got: np.ndarray, expected: np.ndarray, axe
     if not wrong.any():
         return None
     if expected.ndim == 0:
-        return Difference(name, (f"{name}: expected {number(expected[()])}, got {number(got[()])}.",))
+        return Difference(name, (f"{name}: {pair(expected[()], got[()])}.",))
     first = _first(wrong, axes)
     at = dict(zip((INDEX.get(axis, axis) for axis in axes), first, strict=True))
     order = [key for key in ("t", "d", "n", "b") if key in at] + [key for key in at if key not in ("t", "d", "n", "b")]
     place = ", ".join(f"{key} = {at[key]}" for key in order)
-    lines = [f"{name} differs first at {place}: expected {number(expected[first])}, got {number(got[first])}."]
+    lines = [f"{name} differs first at {place}: {pair(expected[first], got[first])}."]
     bad = ~np.isfinite(got)
     scale = float(np.max(np.abs(expected), initial=0.0))
     count = f"{int(wrong.sum())} of {wrong.size} numbers differ"
