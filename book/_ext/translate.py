@@ -116,12 +116,16 @@ class Translator:
             "math": lambda argument, options, body: self.display(body or argument, options.get("label")),
             "figure": self.figure,
             "image": lambda argument, options, body: f"![{options.get('alt', '')}]({argument})",
-            "glue:figure": lambda argument, options, body: self.caption(options.get("name"), body),
             "code-block": lambda argument, options, body: f"```{argument}\n{body}\n```",
             "code": lambda argument, options, body: f"```{argument}\n{body}\n```",
             "table": lambda argument, options, body: f"*{self.inline(argument)}*\n\n{self.blocks(body)}",
             "list-table": self.list_table,
         }
+        if name.startswith("glue"):
+            # What is glued is not shown where it is made, and myst_nb is not on Colab: its notebook would show nothing.
+            raise self.error(
+                f"{{{name}}} leaves the notebook without its figure: give the cell a figure block under mystnb"
+            )
         if name not in known:
             raise self.error(f"the directive {{{name}}} has no plain form yet: teach it to book/_ext/translate.py")
         return known[name](argument, options, body)

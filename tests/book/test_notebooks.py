@@ -1,5 +1,6 @@
 """Every page with cells has a twin: up to date, the same bytes each time, with the page's own cells and no directive left."""
 
+import ast
 import json
 import re
 import subprocess
@@ -62,6 +63,38 @@ def test_valid_without_outputs(page):
         assert cell.get("outputs", []) == []
         assert cell.get("execution_count") is None
         assert "skip-execution" not in cell["metadata"].get("tags", [])
+
+
+# What Colab has, and what a reader of the README has installed with the library.
+EVERYWHERE = {"mambaedu", "exercises", "torch", "numpy", "numba", "triton", "scipy", "matplotlib", "IPython"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_it_imports_only_what_colab_has(page):
+    code = "\n".join(
+        line for text in sources(page, "code") for line in text.splitlines() if not line.startswith(("%", "!"))
+    )
+    imported = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module.split(".")[0])
+    assert imported - sys.stdlib_module_names <= EVERYWHERE
+
+
+def test_a_figure_of_a_cell_has_its_caption_below(monkeypatch, tmp_path):
+    monkeypatch.setattr(project, "BOOK", tmp_path)
+    monkeypatch.setattr(project, "pages", lambda: ["only"])
+    (tmp_path / "references.bib").write_text("")
+    (tmp_path / "only.md").write_text(
+        "---\njupytext: {}\n---\n\n# Only\n\nSee {numref}`fig-fall`.\n\n```{code-cell} ipython3\n---\nmystnb:\n  figure:\n"
+        "    name: fig-fall\n    caption: It falls.\n---\n1 + 1\n```\n"
+    )
+    _, _, text, code, caption = (("".join(cell["source"]), cell["cell_type"]) for cell in notebooks.cells("only"))
+    assert text == (f"# Only\n\nSee [Figure fall]({project.site_url()}/only.html#fig-fall).", "markdown")
+    assert code == ("1 + 1", "code")
+    assert caption == ("**Figure fall.** It falls.", "markdown")
 
 
 def test_the_install_cell_leaves_what_is_there_alone():
