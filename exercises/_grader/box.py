@@ -2,6 +2,10 @@
 
 import ast
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,37 +55,46 @@ class _HoistImports(ast.NodeTransformer):
         self.imports.append(node)
 
 
-def fill(box: Path, folder: Folder, files: dict[str, bytes], cases: list[Case], locked: bool) -> None:
-    """Write `call`, the files to grade and the inputs into an empty folder.
+@contextmanager
+def new(
+    folder: Folder, files: dict[str, bytes], cases: dict[int, Case], runs: list[tuple[str, int]], locked: bool
+) -> Iterator[Path]:
+    """A new folder with `call`, the files to grade and the inputs; it is gone afterwards.
+
+    Each child gets its own: what one of them did to its folder reaches no other.
 
     Args:
         files: file names and contents; a run names one of them.
         cases: case k becomes in/<k>.npz: its inputs, and neither its words nor what is expected.
+        runs: what to run, in this order: a file and a case.
         locked: whether the child locks itself in. Only our own solution runs without.
     """
-    (box / "in").mkdir()
-    (box / "call.py").write_text(call_source(folder.cases_source), encoding="utf-8")
-    for name, content in files.items():
-        (box / name).write_bytes(content)
-    for number, case in enumerate(cases):
-        arrays.save(box / "in" / f"{number}.npz", case.inputs)
-    exercise = folder.exercise
-    setup: dict[str, Any] = {
-        "number": exercise.number,
-        "not_allowed": exercise.not_allowed,
-        "answers": exercise.answers,
-        "memory_mb": exercise.memory_mb,
-        "cpu_seconds": exercise.seconds * (len(exercise.tests) + 1) + 60,
-        "locked": locked,
-        "triton": any("triton" in test.needs for test in exercise.tests),
-    }
-    (box / "setup.json").write_text(json.dumps(setup), encoding="utf-8")
-
-
-def start_job(box: Path, runs: list[tuple[str, int]]) -> Path:
-    """A fresh folder for answers, and a list of (file, case) to run in this order."""
-    number = len(list(box.glob("job*.json")))
-    out = box / f"out{number}"
-    out.mkdir()
-    (box / f"job{number}.json").write_text(json.dumps({"out": out.name, "runs": runs}), encoding="utf-8")
-    return out
+    box = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
+    try:
+        (box / "in").mkdir()
+        (box / "out").mkdir()
+        (box / "call.py").write_text(call_source(folder.cases_source), encoding="utf-8")
+        for name, content in files.items():
+            (box / name).write_bytes(content)
+        for number, case in cases.items():
+            arrays.save(box / "in" / f"{number}.npz", case.inputs)
+        exercise = folder.exercise
+        # Only what these cases use: without Triton a file has no kernel.
+        tests = {case.test for case in cases.values()}
+        used = {name for test in exercise.tests if test.name in tests for name in test.uses}
+        setup: dict[str, Any] = {
+            "number": exercise.number,
+            "not_allowed": exercise.not_allowed,
+            "answers": [name for name in exercise.answers if name in used],
+            "memory_mb": exercise.memory_mb,
+            "cpu_seconds": exercise.seconds * (len(exercise.tests) + 1) + 60,
+            "locked": locked,
+            "triton": any("triton" in test.needs for test in exercise.tests),
+            "runs": runs,
+        }
+        (box / "setup.json").write_text(json.dumps(setup), encoding="utf-8")
+        yield box
+    finally:
+        # A folder may be made so that it cannot be removed, or so deep that Python gives up.
+        with suppress(OSError, RecursionError):
+            shutil.rmtree(box)

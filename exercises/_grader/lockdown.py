@@ -32,8 +32,7 @@ def cut_network() -> None:
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getuid() == 0:
-            libc.unshare(CLONE_NEWNET)
+        if libc.unshare(CLONE_NEWNET) == 0:  # root may do it at once
             return
         user, group = os.getuid(), os.getgid()
         if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:

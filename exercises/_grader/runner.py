@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from . import arrays, box
 from .case import Case, Outcome
 from .folder import Folder
-from .manifest import SetupError
+from .manifest import Exercise, SetupError
 
 START_SECONDS = 120  # for imports of our own, before any code of the learner runs
 SUBMISSION_LIMIT = 2**20  # bytes
@@ -46,15 +45,15 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _child(folder: Path, job: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _child(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a process group of its own; at the end all of the group is killed."""
-    command = [sys.executable, str(Path(__file__).with_name("child.py")), str(folder), str(job)]
+    command = [sys.executable, str(Path(__file__).with_name("child.py")), str(folder)]
     with open(folder / "stderr.txt", "wb") as stderr:
         process = subprocess.Popen(
             command,
             cwd=folder,
             env=_environment(folder),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             start_new_session=os.name == "posix",
@@ -69,6 +68,9 @@ def _child(folder: Path, job: Path) -> Iterator[subprocess.Popen[bytes]]:
             else:
                 process.kill()
             process.wait()
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 def _await(process: subprocess.Popen[bytes], paths: list[Path], deadline: float) -> Path | str:
@@ -76,7 +78,7 @@ def _await(process: subprocess.Popen[bytes], paths: list[Path], deadline: float)
     while True:
         ended = process.poll() is not None  # before the look at the files: the last one may come just before the end
         for path in paths:
-            if path.exists() or path.is_symlink():
+            if os.path.lexists(path):
                 return path
         if ended:
             return "ended"
@@ -108,10 +110,10 @@ def _answered(path: Path) -> Outcome:
     return Outcome("answered", outputs=outputs, inputs_after=after)
 
 
-def _gone(process: subprocess.Popen[bytes], why: str, seconds: int, memory_mb: int) -> Outcome:
+def _gone(process: subprocess.Popen[bytes], why: str, exercise: Exercise) -> Outcome:
     """The outcome of the case during which the child ended or was late."""
     if why == "late":
-        return Outcome("timed out", f"no answer after {seconds} s: is there a loop that never ends?")
+        return Outcome("timed out", f"no answer after {exercise.seconds} s: is there a loop that never ends?")
     if process.returncode >= 0:
         return Outcome(
             "crashed", f"your code ended the process (exit status {process.returncode}) before it gave an answer"
@@ -119,7 +121,7 @@ def _gone(process: subprocess.Popen[bytes], why: str, seconds: int, memory_mb: i
     name = signal.Signals(-process.returncode).name
     hints = {
         "SIGXCPU": "it used too much CPU time",
-        "SIGKILL": f"it was killed, perhaps because it used more than {memory_mb} MB",
+        "SIGKILL": f"it was killed, perhaps because it used more than {exercise.memory_mb} MB",
         "SIGSEGV": "it touched memory that is not its own",
     }
     return Outcome("crashed", f"your code ended the process: {name}" + (f", {hints[name]}" if name in hints else ""))
@@ -136,45 +138,48 @@ def run(folder: Folder, content: bytes, cases: list[Case]) -> Iterator[Outcome]:
     Raises:
         SetupError: the child cannot even start; its own words are in the message.
     """
-    exercise = folder.exercise
-    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as temporary:
-        place = Path(temporary).resolve()
-        box.fill(place, folder, {exercise.file: content}, cases, locked=True)
-        next_case = 0
-        while next_case < len(cases):
-            out = box.start_job(place, [(exercise.file, number) for number in range(next_case, len(cases))])
-            with _child(place, out.with_name(out.name.replace("out", "job") + ".json")) as process:
-                _ready(process, place, out)
-                refused = out / f"{exercise.file}.refused"
-                loaded = _await(
-                    process, [out / f"{exercise.file}.loaded", refused], time.monotonic() + exercise.seconds
-                )
-                if isinstance(loaded, str) or loaded == refused:
-                    # Nothing of this file will ever run: no need to try again for the other tests.
-                    outcome = (
-                        _gone(process, loaded, exercise.seconds, exercise.memory_mb)
-                        if isinstance(loaded, str)
-                        else _refused(refused)
-                    )
-                    yield from [
-                        replace(outcome, text=f"{exercise.file} does not load.\n{outcome.text}", whole_file=True)
-                    ] * (len(cases) - next_case)
-                    return
-                test, deadline = "", 0.0
-                while next_case < len(cases):
-                    if cases[next_case].test != test:
-                        test, deadline = cases[next_case].test, time.monotonic() + exercise.seconds
-                    answered, refused = (out / f"{exercise.file}.{next_case}.{end}" for end in ("npz", "refused"))
-                    found = _await(process, [answered, refused], deadline)
-                    if isinstance(found, str):
-                        # The rest of this test is lost; the next test gets a new child.
-                        outcome = _gone(process, found, exercise.seconds, exercise.memory_mb)
-                        while next_case < len(cases) and cases[next_case].test == test:
-                            yield outcome
-                            next_case += 1
-                        break
-                    yield _answered(found) if found == answered else _refused(found)
-                    next_case += 1
+    exercise, file = folder.exercise, folder.exercise.file
+    start = 0
+    while start < len(cases):
+        left = dict(enumerate(cases))
+        left = {number: case for number, case in left.items() if number >= start}
+        with (
+            box.new(folder, {file: content}, left, [(file, number) for number in left], locked=True) as place,
+            _child(place) as process,
+        ):
+            _go(process, place)
+            refused = place / "out" / f"{file}.refused"
+            loaded = _await(process, [place / "out" / f"{file}.loaded", refused], time.monotonic() + exercise.seconds)
+            if isinstance(loaded, str) or loaded == refused:
+                # Nothing of this file will ever run: no need to try again for the other tests.
+                outcome = _gone(process, loaded, exercise) if isinstance(loaded, str) else _refused(refused)
+                text = f"{file} does not load.\n{outcome.text}"
+                yield from [replace(outcome, text=text, whole_file=True)] * len(left)
+                return
+            for outcome in _watch(process, place / "out", exercise, left):
+                yield outcome
+                start += 1
+
+
+def _watch(
+    process: subprocess.Popen[bytes], out: Path, exercise: Exercise, cases: dict[int, Case]
+) -> Iterator[Outcome]:
+    """The outcomes of a child as they come, up to the last one, or to the end of the test in which it ended or was late."""
+    test, deadline = "", 0.0
+    lost: Outcome | None = None
+    for number, case in cases.items():
+        if case.test != test:
+            if lost is not None:
+                return
+            test, deadline = case.test, time.monotonic() + exercise.seconds
+        if lost is None:
+            answered, refused = (out / f"{exercise.file}.{number}.{end}" for end in ("npz", "refused"))
+            found = _await(process, [answered, refused], deadline)
+            if isinstance(found, Path):
+                yield _answered(found) if found == answered else _refused(found)
+                continue
+            lost = _gone(process, found, exercise)
+        yield lost
 
 
 def run_sources(folder: Folder, sources: list[str], cases: list[Case]) -> list[list[Outcome]]:
@@ -185,22 +190,28 @@ def run_sources(folder: Folder, sources: list[str], cases: list[Case]) -> list[l
     """
     nothing = Outcome("error", "no answer")
     outcomes = [[nothing] * len(cases) for _ in sources]
-    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as temporary:
-        place = Path(temporary).resolve()
-        files = {f"variant{i}.py": source.encode() for i, source in enumerate(sources)}
-        box.fill(place, folder, files, cases, locked=False)
-        out = box.start_job(place, [(name, number) for name in files for number in range(len(cases))])
-        with _child(place, out.with_name(out.name.replace("out", "job") + ".json")) as process:
-            _ready(process, place, out)
-            _await(process, [], time.monotonic() + 10 * folder.exercise.seconds)
+    files = {f"variant{i}.py": source.encode() for i, source in enumerate(sources)}
+    runs = [(name, number) for name in files for number in range(len(cases))]
+    with box.new(folder, files, dict(enumerate(cases)), runs, locked=False) as place, _child(place) as process:
+        _go(process, place)
+        _await(process, [], time.monotonic() + 10 * folder.exercise.seconds)
         for i, name in enumerate(files):
             for number in range(len(cases)):
-                if (answered := out / f"{name}.{number}.npz").exists():
+                if (answered := place / "out" / f"{name}.{number}.npz").exists():
                     outcomes[i][number] = _answered(answered)
     return outcomes
 
 
-def _ready(process: subprocess.Popen[bytes], place: Path, out: Path) -> None:
-    if isinstance(_await(process, [out / "ready"], time.monotonic() + START_SECONDS), str):
+def _go(process: subprocess.Popen[bytes], place: Path) -> None:
+    """Wait until the child has all that is ours, then let it load the file.
+
+    Raises:
+        SetupError: it does not get there; its own words are in the message.
+    """
+    if isinstance(_await(process, [place / "out" / "ready"], time.monotonic() + START_SECONDS), str):
         words = (place / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip()
         raise SetupError(f"the grader's child process does not start: {words[-2000:] or 'it says nothing'}")
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(b"go\n")
+        process.stdin.close()  # for a file that asks for input there is none

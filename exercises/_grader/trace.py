@@ -12,10 +12,7 @@ def trimmed(error: BaseException, files: set[str], shown: str | None = None) -> 
         files: file names as Python knows them (a notebook's cells have one too).
         shown: the name to print instead, when the file was run from a copy.
     """
-    # Triton's interpreter wraps what a kernel raised; what the learner wrote is at the root.
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__) is not None and cause not in chain:
-        chain.append(cause)
+    chain = _chain(error)
     deepest = chain[-1]
     lines: list[str] = []
     for link in chain:
@@ -29,8 +26,8 @@ def trimmed(error: BaseException, files: set[str], shown: str | None = None) -> 
         message = message.replace(file, shown or _short(file))
     # An address differs from run to run and tells a learner nothing.
     message = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", message)
-    if len(message) > 2000:
-        message = message[:2000] + " …"
+    if len(message) > 1000:
+        message = message[:1000] + " …"
     return "\n".join([*lines[-6:], message])
 
 
@@ -42,6 +39,13 @@ def _short(filename: str) -> str:
 
 def unfinished(error: BaseException) -> str | None:
     """The sentence of a stub that is still a stub, else None."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    error = _chain(error)[-1]
     return str(error) if isinstance(error, NotImplementedError) and str(error).startswith("exercise ") else None
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """`error`, its cause, the cause of that. Triton's interpreter wraps what a kernel raised: the learner's own error is last."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and not any(cause is link for link in chain):
+        chain.append(cause)
+    return chain

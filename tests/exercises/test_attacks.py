@@ -1,5 +1,7 @@
 """Answers that are no answers. All earn 0, none stops the grader, none costs or earns another exercise's points."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ AT_THE_TOP = {
         "error",
         "may not use the network",
     ),
+    "moves the folder of its answers": ("import os\nos.rename('out', 'elsewhere')\n", "crashed", "ended the process"),
     "writes outside": (
         "import os\nopen(os.path.expanduser('~/left_behind'), 'w')\n",
         "error",
@@ -88,16 +91,27 @@ IN_THE_CALL = {
         "Your h is b itself",
     ),
     "answers in the grader's place": (
-        "    import glob, json, os\n    for out in glob.glob('out*'):\n        for k in range(9):\n"
+        "    import json\n    for out in ['out']:\n        for k in range(9):\n"
         "            open(f'{out}/ex04_linear_scan.py.{k}.refused', 'w').write(json.dumps({'status': 'passed', 'text': ''}))\n"
         "    import time\n    time.sleep(1)\n    return b\n",
         "error",
         "your code wrote into the grader's files",
     ),
     "gives a pipe": (
-        "    import glob, os\n    os.mkfifo(glob.glob('out*')[0] + '/ex04_linear_scan.py.0.npz')\n    import time\n    time.sleep(1)\n",
+        "    import os\n    os.mkfifo('out/ex04_linear_scan.py.0.npz')\n    import time\n    time.sleep(1)\n",
         "error",
         "must be a plain file",
+    ),
+    "destroys its box": (
+        "    import os, shutil\n    for name in ('in', 'out'): shutil.rmtree(name)\n    os.remove('call.py')\n    os.makedirs('d/' * 1900)\n",
+        "crashed",
+        "ended the process",
+    ),
+    "raises errors that cause each other": (
+        "    one, two = NotImplementedError('exercise'), NotImplementedError('exercise')\n"
+        "    one.__cause__, two.__cause__ = two, one\n    raise one\n",
+        "error",
+        "NotImplementedError: exercise",
     ),
     "returns nothing": (
         "    b + a\n",
@@ -105,7 +119,7 @@ IN_THE_CALL = {
         "linear_scan must return h, but it returned None: is the `return` missing?",
     ),
     "prints a gigabyte": (
-        "    for _ in range(1000): print('x' * 2**20)\n    return b\n",
+        "    if len(b) == 2: return b\n    for _ in range(1000): print('x' * 2**20)\n    return b\n",
         "wrong",
         "Your h is b itself",
     ),
@@ -220,6 +234,20 @@ for thing in gc.get_objects():
     assert found["traffic"]["points"] == 0
     assert found["traffic"]["status"] == "not allowed"
     assert "changes the code that counts" in " ".join(found["traffic"]["message"].split())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process leave the network")
+def test_the_child_has_no_network(clone: Any, rows: Any) -> None:
+    """Not even for code that Python's own check does not see: the system shows it no interface but the loopback."""
+    allowed = any(
+        subprocess.run(["unshare", *how, "true"], capture_output=True, check=False).returncode == 0
+        for how in (["-n"], ["-r", "-n"])
+    )
+    _, found = graded(clone, rows, "raise ValueError(open('/proc/self/net/dev').read())\n")
+    devices = [line.split(":")[0].strip() for line in found["loop"]["message"].splitlines() if ": " in line][1:]
+    assert "lo" in devices
+    assert not allowed or devices == ["lo"]
 
 
 @pytest.mark.slow

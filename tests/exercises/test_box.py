@@ -1,7 +1,5 @@
 """The box holds what a graded file needs, and nothing that would answer for it."""
 
-from pathlib import Path
-
 import pytest
 
 from exercises._grader import box, manifest
@@ -11,13 +9,16 @@ ALL = list(manifest.load().values())
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.id)
-def test_the_box_has_no_answers(exercise: manifest.Exercise, tmp_path: Path) -> None:
+def test_the_box_has_no_answers(exercise: manifest.Exercise) -> None:
     folder = Folder(exercise)
     cases = folder.cases(1)
-    box.fill(tmp_path, folder, {exercise.file: b"# mine\n"}, cases, locked=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"call.py", "setup.json", "in", exercise.file}
-    assert len(list((tmp_path / "in").iterdir())) == len(cases)
-    call = (tmp_path / "call.py").read_text(encoding="utf-8")
+    with box.new(
+        folder, {exercise.file: b"# mine\n"}, dict(enumerate(cases)), [(exercise.file, 0)], locked=True
+    ) as place:
+        assert {path.name for path in place.iterdir()} == {"call.py", "setup.json", "in", "out", exercise.file}
+        assert len(list((place / "in").iterdir())) == len(cases)
+        call = (place / "call.py").read_text(encoding="utf-8")
+    assert not place.exists()
     assert "def call(" in call
     for name in ("def reference", "def cases", "def explain"):
         assert name not in call

@@ -88,7 +88,6 @@ def raises(error: BaseException) -> Any:
         (lambda a, b, h0=None: right(a, b, h0).detach(), "h has no gradient: somewhere it leaves torch"),
         (lambda a: a, "takes 1 positional argument but 2 were given"),
     ],
-    ids=str,
 )
 def test_nothing_that_an_answer_does_gets_out(answer: Any, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert not check("ex04", answer)
