@@ -80,9 +80,9 @@ class Generated(SphinxDirective):
         return node.children
 
 
-class EquationTable(Generated):
+class Equations(Generated):
     def markdown(self):
-        return equations.table()
+        return equations.entries()
 
 
 class Api(Generated):
@@ -94,7 +94,7 @@ class Api(Generated):
 
 def setup(app):
     os.environ["MAMBAEDU_BOOK"] = "1"  # the kernels inherit it: explorables show their page version
-    app.add_directive("equation-table", EquationTable)
+    app.add_directive("equations", Equations)
     app.add_directive("api", Api)
     app.connect("config-inited", configure, priority=1)
     app.connect("env-get-outdated", always_read)

@@ -105,20 +105,25 @@ def problems(book, code, tests, theory=THEORY) -> list[str]:
     return sentences
 
 
-def table() -> list[str]:
-    """The lines of a Markdown table: equation, page, code, tests."""
+def link(place: Place) -> str:
+    words = place.text or f"{place.path}:{place.line}"
+    return f"[`{words}`]({project.file_url(place.path, place.line)})"
+
+
+def entries() -> list[str]:
+    """The page of the equations as lines of Markdown: page by page, each equation with its code and its tests."""
     book, code, tests = in_book(), in_code(), in_tests()
-    lines = ["| equation | page | code | tests |", "|---|---|---|---|"]
+    lines, page = [], ""
     for label, equation in book.items():
-        tex = equation.text.replace(r"\|", r"\Vert ").replace("|", r"\vert ")  # a bar would end the cell
-        code_cell = "<br>".join(
-            f"[`{place.path}:{place.line}`]({project.file_url(place.path, place.line)})"
-            for place in code.get(label, [])
-        )
-        test_cell = "<br>".join(
-            f"[`{place.text}`]({project.file_url(place.path, place.line)})" for place in tests.get(label, [])
-        )
-        page = f"{{doc}}`/{equation.path}`"
-        why = f"*theory: {THEORY[label]}*" if label in THEORY else ""
-        lines.append(f"| $\\displaystyle {tex}$ {{eq}}`{label}` | {page} | {code_cell or why} | {test_cell} |")
-    return lines if book else ["No page has an equation with a label yet."]
+        if equation.path != page:
+            page = equation.path
+            lines += [f"**{{doc}}`/{page}`**", ""]
+        lines += [":::{div} equation-entry", "", f"$$ {equation.text} $$", "", f"Equation {{eq}}`{label}`", ""]
+        if label in THEORY:
+            lines += [f"No code: {THEORY[label]}", ""]
+        if label in code:
+            lines += ["Code: " + ", ".join(link(place) for place in code[label]), ""]
+        if label in tests:
+            lines += ["Tests: " + ", ".join(link(place) for place in tests[label]), ""]
+        lines += [":::", ""]
+    return lines or ["No page has an equation with a label yet."]

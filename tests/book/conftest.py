@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,7 +52,8 @@ class Reader(HTMLParser):
         page.loads += [
             attributes[key] for key in ("src", "poster", "data") if tag not in {"a", "div"} and key in attributes
         ]
-        page.loads += [part.split()[0] for part in attributes.get("srcset", "").split(",") if part.strip()]
+        # A data: address holds a comma itself, and never one with a space behind it.
+        page.loads += [part.split()[0] for part in re.split(r",\s", attributes.get("srcset", "")) if part.strip()]
         if "style" in attributes:
             page.styles.append(attributes["style"])
         if tag in RAW:

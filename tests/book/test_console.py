@@ -6,7 +6,16 @@ pytestmark = [pytest.mark.book, pytest.mark.browser]
 
 WIDTHS = {"wide": 1200, "phone": 390}
 
-READY = "!window.MathJax || (MathJax.startup && MathJax.startup.document && MathJax.startup.document.state() >= 200)"
+# True once MathJax has set the equations; a page without any does not load it.
+READY = """(() => {
+  if (!window.MathJax) return true;
+  if (!MathJax.startup || !MathJax.startup.promise) return false;
+  if (!window.equations) {
+    window.equations = "waiting";
+    MathJax.startup.promise.then(() => { window.equations = "set"; });
+  }
+  return window.equations === "set";
+})()"""
 STATE = """return {
   theme: document.documentElement.dataset.theme,
   wide: document.documentElement.scrollWidth,

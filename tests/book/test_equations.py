@@ -11,8 +11,13 @@ def test_every_equation_has_its_code_and_its_test():
     assert problems(in_book(), in_code(), in_tests()) == []
 
 
-def test_the_table_has_one_row_for_each_equation():
-    assert len(equations.table()) == len(in_book()) + 2
+def test_the_page_has_an_entry_for_each_equation():
+    lines = equations.entries()
+    assert [line for line in lines if line.startswith("Equation ")] == [
+        f"Equation {{eq}}`{label}`" for label in in_book()
+    ]
+    assert sum(line.startswith("Code: ") for line in lines) == len(set(in_book()) & set(in_code()))
+    assert sum(line.startswith("Tests: ") for line in lines) == len(set(in_book()) & set(in_tests()))
 
 
 @pytest.mark.parametrize(
