@@ -75,6 +75,7 @@ def recognise(prepared: Prepared, failed: list[Verdict], given: dict[str, list[O
             given[name],
             prepared.cases[name],
             prepared.expected[name],
+            prepared.folder.axes,
         )
         start = end
 

@@ -102,5 +102,5 @@ def check_test(
     verdict = judge(folder, test, cases, outcomes, expected)
     if verdict.status == "wrong" and all(outcome.outputs is not None for outcome in outcomes):
         found, theirs = run_wrongs(folder, cases)
-        verdict.recognised = wrong.recognise(found, theirs, outcomes, cases, expected)
+        verdict.recognised = wrong.recognise(found, theirs, outcomes, cases, expected, folder.axes)
     return verdict

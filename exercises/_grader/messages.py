@@ -108,6 +108,11 @@ def of_verdicts(verdicts: list[Verdict], points: bool) -> list[str]:
             else ""
         )
         lines.append(f"  {mark} {test.name}{earned}: {test.words}")
+        before = [other.status for other in verdicts[: verdicts.index(verdict)]]
+        if test.name == "gradient" and verdict.status == "wrong" and any(status != "passed" for status in before):
+            lines += indent(["its turn comes when the tests above pass: wrong values have wrong gradients"])
+            said.add("")
+            continue
         key = "\n".join(line for line in verdict.lines if not line.startswith("the case:"))
         lines += indent(["as above"] if key and key in said else verdict.lines)
         said.add(key)

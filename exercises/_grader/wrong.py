@@ -60,7 +60,12 @@ def load(folder: Folder) -> list[Wrong]:
 
 
 def recognise(
-    wrongs: list[Wrong], outcomes: list[list[Outcome]], mine: list[Outcome], cases: list[Case], expected: list[Arrays]
+    wrongs: list[Wrong],
+    outcomes: list[list[Outcome]],
+    mine: list[Outcome],
+    cases: list[Case],
+    expected: list[Arrays],
+    axes: dict[str, str],
 ) -> Wrong | None:
     """The mistake whose output equals the learner's on every case of a failed test, or None.
 
@@ -69,11 +74,17 @@ def recognise(
         outcomes: outcomes[i][k] is what mistake i gives for case k.
         mine: what the learner's answer gives for case k.
         cases, expected: the cases of one test, and what the reference gives for them.
+        axes: the axes of each output.
     """
+
+    def right(case: Case, outcome: Outcome, want: Arrays) -> bool:
+        return outcome.outputs is not None and not compare.differences(case, outcome, want, axes)
+
     for wrong, theirs in zip(wrongs, outcomes, strict=True):
+        # Near is not enough: an answer that is off by 1e-8 is near to many things. Both must also fail on the same cases.
         if all(
-            compare.same(one, other, list(want))
-            for one, other, want, _case in zip(mine, theirs, expected, cases, strict=True)
+            compare.same(one, other, list(want)) and right(case, one, want) == right(case, other, want)
+            for one, other, want, case in zip(mine, theirs, expected, cases, strict=True)
         ):
             return wrong
     return None

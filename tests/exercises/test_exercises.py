@@ -145,7 +145,7 @@ def test_a_known_mistake_fails_its_test_and_is_recognised(name: str, one: wrong.
     mine = by_test[one.test][number]
     verdict = judge.judge(folder, test, cases, mine, expected)
     assert verdict.status == "wrong"
-    recognised = wrong.recognise(wrongs, by_test[one.test], mine, cases, expected)
+    recognised = wrong.recognise(wrongs, by_test[one.test], mine, cases, expected, folder.axes)
     assert recognised is not None
     assert recognised.name == one.name
 
@@ -173,7 +173,12 @@ def test_a_right_answer_is_no_mistake(name: str) -> None:
         start += len(cases)
         theirs = [row for one, row in zip(wrongs, by_test[test], strict=True) if one.test == test]
         same = wrong.recognise(
-            [one for one in wrongs if one.test == test], theirs, mine, cases, judge.expected_of(folder, cases)
+            [one for one in wrongs if one.test == test],
+            theirs,
+            mine,
+            cases,
+            judge.expected_of(folder, cases),
+            folder.axes,
         )
         assert same is None
 
