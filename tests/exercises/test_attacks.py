@@ -93,12 +93,12 @@ IN_THE_CALL = {
     "answers in the grader's place": (
         "    import json\n    for out in ['out']:\n        for k in range(9):\n"
         "            open(f'{out}/ex04_linear_scan.py.{k}.refused', 'w').write(json.dumps({'status': 'passed', 'text': ''}))\n"
-        "    import time\n    time.sleep(1)\n    return b\n",
+        "    import time\n    time.sleep(0.3)\n    return b\n",
         "error",
         "your code wrote into the grader's files",
     ),
     "gives a pipe": (
-        "    import os\n    os.mkfifo('out/ex04_linear_scan.py.0.npz')\n    import time\n    time.sleep(1)\n",
+        "    import os\n    os.mkfifo('out/ex04_linear_scan.py.0.npz')\n    import time\n    time.sleep(0.3)\n",
         "error",
         "must be a plain file",
     ),
@@ -119,7 +119,7 @@ IN_THE_CALL = {
         "linear_scan must return h, but it returned None: is the `return` missing?",
     ),
     "prints a gigabyte": (
-        "    if len(b) == 2: return b\n    for _ in range(1000): print('x' * 2**20)\n    return b\n",
+        "    if len(b) != 3: return b\n    for _ in range(1000): print('x' * 2**20)\n    return b\n",
         "wrong",
         "Your h is b itself",
     ),
