@@ -251,6 +251,14 @@ def test_the_child_has_no_network(clone: Any, rows: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_deep_box_is_removed(clone: Any, rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "boxes").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "boxes"))
+    graded(clone, rows, "import os\nos.makedirs('d/' * 1500)\nraise ValueError\n")
+    assert list((tmp_path / "boxes").iterdir()) == []
+
+
+@pytest.mark.slow
 def test_a_conftest_beside_the_file_does_nothing(clone: Any, rows: Any) -> None:
     for folder in (clone.root, clone.root / "ex04_linear_scan"):
         (folder / "conftest.py").write_text("import os\nos._exit(0)\n", encoding="utf-8")
