@@ -14,8 +14,8 @@ PORT ?= 8000
 .PHONY: help book test test-fast notebooks serve grade check bench gpu-test clean
 
 help:
-	@echo "make book         build the book into _build/html (first time 5 to 15 minutes, then seconds)"
-	@echo "make test         build the book and run all tests"
+	@echo "make book         build the book into _build/html (the first time 3 to 10 minutes, then seconds)"
+	@echo "make test         build the book and run all tests, 6 to 10 minutes on two cores"
 	@echo "make test-fast    the tests without the book and the browser, under 3 minutes"
 	@echo "make notebooks    write the notebook twins of the pages"
 	@echo "make serve        show the built book at http://localhost:$(PORT)"
