@@ -1,5 +1,6 @@
 """The paper box of a chapter, and the line under a recorded figure: text made from a record, never typed."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -43,7 +44,7 @@ def paper_box(name: str, index: int = 0) -> Text:
     record = records.read(name)
     box = record["data"]["paper_boxes"][index]
     rows = "".join(f"<tr><th scope='row'>{label}</th><td>{escape(box[key])}</td></tr>" for key, label in _ROWS)
-    line = f"<p class='mx-provenance'>{escape(records.provenance(record))}</p>"
+    line = _line(records.provenance(record))
     plain = "\n".join(f"{label}: {box[key]}" for key, label in _ROWS)
     return Text(f"<table class='table paper-box'><tbody>{rows}</tbody></table>{line}", plain)
 
@@ -55,7 +56,13 @@ def provenance(name: str) -> Text:
         name: the record, for example "bench_linear_scan_gpu".
     """
     line = records.provenance(records.read(name))
-    return Text(f"<p class='mx-provenance'>{escape(line)}</p>", line)
+    return Text(_line(line), line)
+
+
+def _line(text: str) -> str:
+    """The line under a figure, with the command between backticks as code."""
+    command = re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+    return f"<p class='mx-provenance'>{command}</p>"
 
 
 def table(heads: list[Any], rows: list[list[Any]]) -> Text:

@@ -37,7 +37,7 @@ def test_a_paper_box_has_five_rows_and_its_provenance(recorded):
         "held in part",
     ]
     assert html.count("mx-provenance") == 1
-    assert "`python -m &lt;e99&gt;`" in html
+    assert "<code>python -m &lt;e99&gt;</code>" in html
 
 
 def test_a_paper_box_in_plain_text(recorded):
