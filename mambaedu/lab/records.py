@@ -183,6 +183,14 @@ def validate(record: dict[str, Any]) -> None:
         raise ValueError(f"record {record['name']!r}: unknown keys {sorted(unknown)}")
 
 
+def keep_quick(name: str, data: dict[str, Any], seconds: float) -> None:
+    """While the book is built, put the result of a quick run beside the build, where a test reads it instead of running it again."""
+    if os.environ.get("MAMBAEDU_BOOK") and DATA.is_dir():
+        folder = ROOT / "_build" / "quick"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps({"seconds": seconds, "data": data}), encoding="utf-8")
+
+
 def read(name: str, folder: Path | str | None = None) -> dict[str, Any]:
     """Read one record and hold it against the kernels as they are now.
 

@@ -3,6 +3,7 @@
 A damped rotation, h' = A h + B u, is driven by u(t) = sin 3t + 0.5 cos 1.3t for four seconds. The reference is DOP853 at a relative tolerance of 1e-12.
 """
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ... import discretize
+from .. import records
 
 KERNELS: tuple[str, ...] = ()
 RULES: dict[str, Callable[..., tuple[Tensor, ...]]] = {
@@ -118,10 +120,11 @@ def run(seed: int = 0, quick: bool = True) -> dict:
     Returns:
         lengths, errors[rule][sampling] (one number a length), slopes[rule][sampling], held[pieces][rule], steps, stability[rule].
     """
+    started = time.perf_counter()
     lengths = [50, 100, 200] if quick else [50, 100, 200, 400, 800]
     errors = order(lengths)
     steps = [0.5, 1.9, 2.1, 10.0, 100.0]
-    return {
+    result = {
         "lengths": lengths,
         "errors": errors,
         "slopes": {rule: {s: slope(lengths, e) for s, e in by.items()} for rule, by in errors.items()},
@@ -129,6 +132,9 @@ def run(seed: int = 0, quick: bool = True) -> dict:
         "steps": steps,
         "stability": stability(steps),
     }
+    if quick:
+        records.keep_quick("e01", result, time.perf_counter() - started)
+    return result
 
 
 def paper_boxes(data: dict) -> list[dict[str, str]]:

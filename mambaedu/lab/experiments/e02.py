@@ -13,6 +13,7 @@ from torch import Tensor
 from ...convolution import fft_convolve
 from ...discretize import zoh_diagonal
 from ...linear_scan import linear_scan
+from .. import records
 
 KERNELS = ("linear_scan_numba.py",)
 ARMS = ("naive loop", "numba loop", "direct", "FFT")
@@ -78,6 +79,7 @@ def run(seed: int = 0, quick: bool = True) -> dict:
         lengths, seconds[arm], errors[arm] (fp32 against the fp64 FFT, relative to its maximum; None where an arm was left out),
         slopes[arm] of log time against log length, repeats, sizes.
     """
+    started = time.perf_counter()
     b, d, n = (2, 8, 16) if quick else (4, 32, 16)
     lengths = [64, 256, 1024] if quick else [64, 256, 1024, 4096, 16384]
     repeats = 3 if quick else 7
@@ -102,7 +104,7 @@ def run(seed: int = 0, quick: bool = True) -> dict:
                 continue
             seconds[arm].append(best_time(way, repeats))
             errors[arm].append(float((way() - truth).abs().max() / truth.abs().max()))
-    return {
+    result = {
         "lengths": lengths,
         "seconds": seconds,
         "errors": errors,
@@ -110,6 +112,9 @@ def run(seed: int = 0, quick: bool = True) -> dict:
         "repeats": repeats,
         "sizes": {"b": b, "d": d, "n": n},
     }
+    if quick:
+        records.keep_quick("e02", result, time.perf_counter() - started)
+    return result
 
 
 def _slope(lengths: list[int], seconds: list[float | None]) -> float:
