@@ -8,6 +8,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -93,11 +94,11 @@ def bench_linear_scan(device: str, quick: bool) -> dict[str, Any]:
         error = None if truth is None else float((h - truth).abs().max() / truth.abs().max())
         del truth, h
         row: dict[str, Any] = {"b": b, "l": l, "d": d, "error": error}
-        row["forward"] = clock(lambda a=a, x=x: linear_scan(a, x, backend=fast), repeats, device)  # type: ignore[misc]
-        row["both"] = clock(lambda a=a, x=x, g=grad_h: gradients(a, x, g, fast), repeats, device)  # type: ignore[misc]
+        row["forward"] = clock(partial(linear_scan, a, x, backend=fast), repeats, device)
+        row["both"] = clock(partial(gradients, a, x, grad_h, fast), repeats, device)
         if naive_too:
-            row["naive forward"] = clock(lambda a=a, x=x: linear_scan(a, x, backend="naive"), repeats, device)  # type: ignore[misc]
-            row["naive both"] = clock(lambda a=a, x=x, g=grad_h: gradients(a, x, g, "naive"), repeats, device)  # type: ignore[misc]
+            row["naive forward"] = clock(partial(linear_scan, a, x, backend="naive"), repeats, device)
+            row["naive both"] = clock(partial(gradients, a, x, grad_h, "naive"), repeats, device)
             row["ratio forward"] = row["naive forward"] / row["forward"]
             row["ratio both"] = row["naive both"] / row["both"]
         # The forward must read a and b and write h; the backward reads a, h, grad_h and writes grad_a, grad_b.

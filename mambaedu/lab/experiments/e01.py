@@ -84,13 +84,18 @@ def order(lengths: list[int]) -> dict[str, dict[str, list[float]]]:
     return errors
 
 
+def _held(value: float) -> Callable[[float], float]:
+    """An input that does not move."""
+    return lambda t: value
+
+
 def held(pieces: int, seed: int) -> dict[str, float]:
     """The error of h(T) for an input that really is held: random values, constant during each step."""
     u = torch.randn(pieces, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)  # (l)
     delta = END / pieces
     h = np.zeros(2)
     for t, u_t in enumerate(u.tolist()):
-        h = exact(lambda _, value=u_t: value, h, t * delta, (t + 1) * delta)  # type: ignore[misc]
+        h = exact(_held(u_t), h, t * delta, (t + 1) * delta)
     errors = {}
     for name, rule in RULES.items():
         A_bar, B_bar = rule(A, B, delta)

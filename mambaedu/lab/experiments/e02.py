@@ -5,6 +5,7 @@ A diagonal system of n real modes, the same for every step: y = C h, with h_t = 
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -92,10 +93,10 @@ def run(seed: int = 0, quick: bool = True) -> dict:
         truth = by_fft(u, *system(d, n, seed, torch.float64))
         u32, parts = u.float(), system(d, n, seed, torch.float32)
         ways: dict[str, Callable[[], Tensor]] = {
-            "naive loop": lambda u=u32, p=parts: by_loop(u, *p, backend="naive"),  # type: ignore[misc]
-            "numba loop": lambda u=u32, p=parts: by_loop(u, *p, backend="numba"),  # type: ignore[misc]
-            "direct": lambda u=u32, p=parts: by_matrix(u, *p),  # type: ignore[misc]
-            "FFT": lambda u=u32, p=parts: by_fft(u, *p),  # type: ignore[misc]
+            "naive loop": partial(by_loop, u32, *parts, backend="naive"),
+            "numba loop": partial(by_loop, u32, *parts, backend="numba"),
+            "direct": partial(by_matrix, u32, *parts),
+            "FFT": partial(by_fft, u32, *parts),
         }
         for arm, way in ways.items():
             if arm == "direct" and l > longest_matrix:
