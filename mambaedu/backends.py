@@ -10,6 +10,7 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -82,12 +83,13 @@ def why_not(backend: str, u: Tensor) -> str | None:
     return None
 
 
-def choose(backend: str, u: Tensor) -> str:
+def choose(backend: str, u: Tensor, also: Callable[[str], str | None] = lambda backend: None) -> str:
     """The backend to run: the one that was named, or the fastest that can.
 
     Args:
         backend: "auto", "naive", "numba" or "triton".
         u: the tensor that the scan reads.
+        also: what else may stand against a backend: called with its name, it says why not, or None.
 
     Returns:
         "naive", "numba" or "triton".
@@ -98,10 +100,10 @@ def choose(backend: str, u: Tensor) -> str:
     """
     if backend == "auto":
         fast = "triton" if u.device.type == "cuda" else "numba"
-        return fast if why_not(fast, u) is None else "naive"
+        return fast if (why_not(fast, u) or also(fast)) is None else "naive"
     if backend not in BACKENDS:
         raise ValueError(f'backend must be "auto", "naive", "numba" or "triton", got {backend!r}')
-    reason = why_not(backend, u)
+    reason = why_not(backend, u) or also(backend)
     if reason is not None:
         raise RuntimeError(f"backend {backend!r} cannot run: {reason}")
     return backend

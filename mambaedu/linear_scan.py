@@ -3,6 +3,7 @@
 The naive version below is the definition. The Numba and Triton versions give the same states and the same gradients.
 """
 
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from . import backends
+from ._autograd import first_derivative_only, on_arrays, on_tensors
 
 
 def linear_scan_naive(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
@@ -78,16 +80,16 @@ class _KernelScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor, dtype: torch.dtype, module: ModuleType) -> Tensor:
-        run = _on_arrays if module.__name__.endswith("numba") else _on_tensors
-        (h,) = run(module.linear_scan_fwd, dtype, a, b, h0)
+        (h,) = _run(module, "fwd", dtype, a, b, h0)
         ctx.save_for_backward(a, h0, h)
-        ctx.run, ctx.module, ctx.dtype, ctx.b_dtype = run, module, dtype, b.dtype
+        ctx.module, ctx.dtype, ctx.b_dtype = module, dtype, b.dtype
         return h
 
     @staticmethod
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
         a, h0, h = ctx.saved_tensors
-        grad_a, grad_b, grad_h0 = _KernelScanBackward.apply(a, h0, h, grad_h, ctx.run, ctx.module, ctx.dtype)
+        backward = partial(_run, ctx.module, "bwd", ctx.dtype)
+        grad_a, grad_b, grad_h0 = first_derivative_only("linear_scan", backward, a, h0, h, grad_h)
         if not a.is_complex():
             grad_a = _real(grad_a)
         if not ctx.b_dtype.is_complex:
@@ -97,37 +99,15 @@ class _KernelScan(torch.autograd.Function):
         return grad_a.to(a.dtype), grad_b.to(ctx.b_dtype), grad_h0.to(h0.dtype), None, None
 
 
-class _KernelScanBackward(torch.autograd.Function):
-    """The backward kernel. It stands in a function of its own so that whoever differentiates it is told why that cannot be."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, a: Tensor, h0: Tensor, h: Tensor, grad_h: Tensor, run: Any, module: ModuleType, dtype: torch.dtype
-    ) -> tuple[Tensor, ...]:
-        return run(module.linear_scan_bwd, dtype, a, h0, h, grad_h)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
-        raise RuntimeError(
-            'the numba and triton backends of linear_scan have no second derivative; use backend="naive"'
-        )
-
-
 def _real(x: Tensor) -> Tensor:
     return x.real if x.is_complex() else x
 
 
-def _on_arrays(kernel: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Call a Numba kernel: contiguous arrays of one dtype in, tensors out."""
-    arrays = (t.detach().to(dtype).resolve_conj().resolve_neg().contiguous().numpy() for t in tensors)
-    out = kernel(*arrays)
-    return tuple(torch.from_numpy(x) for x in (out if isinstance(out, tuple) else (out,)))
-
-
-def _on_tensors(kernel: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Call a Triton kernel: contiguous tensors in; half-precision inputs are widened as they are loaded."""
-    out = kernel(*(t.detach().resolve_neg().contiguous() for t in tensors), dtype=dtype)
-    return out if isinstance(out, tuple) else (out,)
+def _run(module: ModuleType, what: str, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
+    kernel = getattr(module, f"linear_scan_{what}")
+    if module.__name__.endswith("numba"):
+        return on_arrays(kernel, dtype, tensors)
+    return on_tensors(kernel, tensors, {"dtype": dtype})
 
 
 def _state_dtype(a: Tensor, b: Tensor, h0: Tensor | None) -> torch.dtype:

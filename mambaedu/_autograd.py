@@ -1,0 +1,68 @@
+"""What every operation with compiled kernels needs: tensors to arrays and back, and first derivatives only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def on_arrays(kernel: Callable[..., Any], dtype: torch.dtype, arguments: Sequence[Any], options: Mapping[str, Any] | None = None) -> tuple[Any, ...]:  # fmt: skip
+    """Call a Numba kernel: contiguous arrays of one dtype in (masks stay bool), tensors out. A tuple among the results is opened."""
+    out = kernel(*(_as_array(x, dtype) for x in arguments), **(options or {}))
+    return tuple(_as_tensor(x) for x in _flat(out))
+
+
+def on_tensors(kernel: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Call a Triton kernel: contiguous tensors in; half-precision inputs are widened as they are loaded."""
+    return _flat(kernel(*(_plain(x) for x in arguments), **options))
+
+
+def first_derivative_only(
+    op: str, backward: Callable[..., tuple[Any, ...]], *tensors: Tensor | None
+) -> tuple[Any, ...]:
+    """backward(*tensors), in a function of its own so that whoever differentiates it is told why that cannot be."""
+    return _Backward.apply(op, backward, *tensors)
+
+
+class _Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, op: str, backward: Callable[..., tuple[Any, ...]], *tensors: Tensor | None) -> Any:
+        ctx.op = op
+        return backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+        raise RuntimeError(f'the numba and triton backends of {ctx.op} have no second derivative; use backend="naive"')
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast lowers the precision of some functions of torch; a scan keeps its own."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, tuple):
+        return tuple(_plain(item) for item in x)
+    return x.detach().resolve_conj().resolve_neg().contiguous() if isinstance(x, Tensor) else x
+
+
+def _as_array(x: Any, dtype: torch.dtype) -> Any:
+    if isinstance(x, tuple):
+        return tuple(_as_array(item, dtype) for item in x)
+    if not isinstance(x, Tensor):
+        return x
+    return _plain(x if x.dtype == torch.bool else x.to(dtype)).numpy()
+
+
+def _as_tensor(x: Any) -> Tensor | None:
+    return None if x is None else torch.from_numpy(x)
+
+
+def _flat(out: Any) -> tuple[Any, ...]:
+    if not isinstance(out, tuple):
+        return (out,)
+    return tuple(item for x in out for item in _flat(x))
