@@ -6,6 +6,7 @@ The naive version below is the definition. The Numba and Triton versions give th
 write the states (b l d n) to memory.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
@@ -118,7 +119,7 @@ def selective_scan(
     dtype = _state_dtype(tensors)
     if h0 is None:
         h0 = torch.zeros(b, d, n, dtype=dtype, device=u.device)
-    B, C = (x[:, :, None] if x.ndim == 3 else x for x in (B, C))  # (b l g n) or (d n)
+    B, C = _same_groups(*(x[:, :, None] if x.ndim == 3 else x for x in (B, C)))  # (b l g n) or (d n)
     reset = None if seq_idx is None else _where_it_changes(seq_idx)
     arguments = (u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, dtype)
     with no_autocast(u.device):
@@ -182,7 +183,7 @@ def selective_scan_step(
 
     backend = backends.choose(backend, u_t, partial(_why_not, A))
     dtype = _state_dtype(tensors)
-    B_t, C_t = (x[:, None] if x.ndim == 2 else x for x in (B_t, C_t))  # (b g n)
+    B_t, C_t = _same_groups(*(x[:, None] if x.ndim == 2 else x for x in (B_t, C_t)))  # (b g n)
     inputs = (h, u_t, delta_t, A, B_t, C_t, D, z_t, delta_bias)
     wants_gradient = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     with no_autocast(u_t.device):
@@ -237,6 +238,15 @@ def _steps(B: Tensor, l: int, d: int) -> Sequence[Tensor]:
         return [B] * l
     g = B.shape[2]
     return [B_t if g == 1 else B_t.repeat_interleave(d // g, dim=1) for B_t in B.unbind(1)]
+
+
+def _same_groups(B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+    """B and C with as many groups each (... g n); a fixed one, (d n), stays as it is."""
+    if B.ndim == 2 or C.ndim == 2:
+        return B, C
+    g = math.lcm(B.shape[-2], C.shape[-2])
+    B, C = (x if x.shape[-2] == g else x.repeat_interleave(g // x.shape[-2], dim=-2) for x in (B, C))
+    return B, C
 
 
 def _where_it_changes(seq_idx: Tensor) -> Tensor:

@@ -1,0 +1,721 @@
+"""The selective scan on the GPU: forward, backward and one step.
+
+    h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t ;   y_t = C_t . h_t + D u_t ;   y = y * silu(z)
+
+Who owns what. One program is one warp. A lane owns one channel and all n states of it, in registers, and walks through time in
+tiles of T unrolled steps. Nothing crosses lanes in the forward; in the backward only the sums over channels do. The states
+(b l d n) never reach memory: the forward leaves one at the start of every CHUNK steps, and the backward computes the others again.
+There are no atomics: sums over programs are made afterwards, in one order.
+
+When channels cannot fill the GPU, time is cut into segments: (1) each segment is scanned from zero, which gives its end state and
+its sum of delta; (2) `_carry` joins them: h_in = exp(A sum delta) h_in + end; (3) each segment is scanned again, from its h_in.
+
+Tensors are contiguous: u, delta, z, y (b l d); A (d n); B, C (b l g n), or (d n) when fixed; D, delta_bias (d); h0, h_last (b d n);
+reset (b l). Arithmetic is FLOAT = fp32, or fp64, whatever is stored.
+
+Layout. Tiles (BLOCK_D, T) and (BLOCK_D, N) have the channel on axis 0, where memory is contiguous, so that axis 0 goes on the
+lanes and axis 1 into registers. Their offsets carry `shift`, a zero that the compiler does not know: it hides the alignment, or a lane would
+take several neighbouring channels in one wide load.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)
+LN2 = tl.constexpr(0.6931471805599453)
+
+T_FWD = 8  # steps in a tile: T = 4 prefetches too little, 16 needs too many registers
+T_BWD = 4  # the backward keeps a tile's states: 8 spill
+CHUNK = 64  # steps between saved states; a multiple of both
+LANES = 32
+REGISTERS = 168  # at most: three warps to a scheduler; at 169 there would be two
+# With fewer than ENOUGH programs time is cut, to get about WANTED of them.
+ENOUGH = 2048
+WANTED = 4096
+
+
+# ---- small functions -------------------------------------------------------------------------------------------------
+@triton.jit
+def _sigmoid(x):
+    return 1.0 / (1.0 + tl.exp2(-x * LOG2E))
+
+
+@triton.jit
+def _softplus(x, FLOAT: tl.constexpr):
+    """max(x, 0) + log(1 + e) with e = exp(-|x|): nothing cancels."""
+    e = tl.exp2(-tl.abs(x) * LOG2E)
+    if FLOAT == tl.float64:
+        w = 1.0 + e
+        log1p = tl.where(w == 1.0, e, tl.log(w) * (e / (w - 1.0)))
+    else:
+        # e times a polynomial: 10 instructions where log takes 25. Relative error 2e-7.
+        p = 0.005253457929939032 * e - 0.02958850748836994
+        p = p * e + 0.07836166769266129
+        p = p * e - 0.13674770295619965
+        p = p * e + 0.19111430644989014
+        p = p * e - 0.24844369292259216
+        p = p * e + 0.33319270610809326
+        p = p * e - 0.49999502301216125
+        log1p = p * e * e + e
+    return tl.where(x != x, x, tl.maximum(x, 0.0) + log1p)
+
+
+@triton.jit
+def _column(x, i, T: tl.constexpr):
+    """(BLOCK_D, T) -> (BLOCK_D): column i. Axis 1 lies in registers, so this only names one (x + -0.0 is x; x + 0.0 is not)."""
+    return tl.sum(tl.where(tl.arange(0, T)[None, :] == i, x, -0.0), 1)
+
+
+@triton.jit
+def _put(x, i, value, T: tl.constexpr):
+    """(BLOCK_D, T) with column i replaced by value (BLOCK_D)."""
+    return tl.where(tl.arange(0, T)[None, :] == i, value[:, None], x)
+
+
+@triton.jit
+def _load(ptr, mask, EVEN: tl.constexpr, FLOAT: tl.constexpr):
+    if EVEN:
+        x = tl.load(ptr)
+    else:
+        x = tl.load(ptr, mask=mask, other=0.0)
+    return x.to(FLOAT)
+
+
+@triton.jit
+def _row(ptr, fixed, t, t1, row, groups, group, n, N: tl.constexpr, FIXED: tl.constexpr, EVEN: tl.constexpr, FLOAT: tl.constexpr):  # fmt: skip
+    """B_t or C_t: (1, N), the same for every lane; or (BLOCK_D, N) when it does not change with time. Nothing is read past the end."""
+    if FIXED:
+        out = fixed
+    else:
+        offs_n = tl.arange(0, N)
+        mask = offs_n < tl.minimum(t1 - t, 1) * n
+        out = _load(ptr + (row * groups + group) * n + offs_n, mask, EVEN, FLOAT)[None, :]
+    return out
+
+
+@triton.jit
+def _warm(ptr, t, t_first, t_end, row, groups, group, n, N: tl.constexpr, T: tl.constexpr, FLOAT: tl.constexpr):
+    """Read the rows [t, t + T) of B or C that lie in [t_first, t_end), 16 bytes a lane: later, `_row` finds them in the L1 cache."""
+    offs = tl.arange(0, T * N)
+    offs_t, offs_n = offs // N, offs % N
+    mask = (offs_n < n) & (t + offs_t < t_end) & (t + offs_t >= t_first)
+    return tl.load(ptr + ((row + offs_t) * groups + group) * n + offs_n, mask=mask, other=0.0).to(FLOAT)  # (T N)
+
+
+@triton.jit
+def _keep(warm, ptr, l):
+    """A store that never happens. Without it the compiler would see that nobody uses what `_warm` read, and not read it."""
+    never = (warm == 1.2345e30) & (l < 0)
+    tl.store(ptr + tl.arange(0, warm.shape[0]), warm.to(ptr.dtype.element_ty), mask=never)
+
+
+@triton.jit
+def _step_size(raw, bias, mask, HAS_BIAS: tl.constexpr, SOFTPLUS: tl.constexpr, EVEN: tl.constexpr, FLOAT: tl.constexpr):  # fmt: skip
+    """delta from what came in. Past the end delta = 0: A_bar = 1 and B_bar u = 0, so the state stays. That is set here, after softplus: softplus(0) is not 0."""
+    if HAS_BIAS:
+        raw += bias[:, None]
+    delta = raw
+    if SOFTPLUS:
+        delta = _softplus(raw, FLOAT)
+    if not EVEN:
+        delta = tl.where(mask, delta, 0.0)
+    return raw, delta  # (BLOCK_D, T)
+
+
+@triton.jit
+def _starts_anew(reset_ptr, row, t, t1):
+    """Is step t the first of another sequence? A scalar."""
+    return tl.load(reset_ptr + row, mask=t < t1, other=0) != 0
+
+
+@triton.jit
+def _owned(l, d, groups, segment, n_segments, BLOCK_D: tl.constexpr):
+    """What this program owns: channels of one group of one sequence, and the steps [t0, t1). Offsets into memory are 64-bit."""
+    pid = tl.program_id(0).to(tl.int64)
+    in_group = d // groups
+    n_blocks = groups * tl.cdiv(in_group, BLOCK_D)
+    block = (pid % n_blocks).to(tl.int32)
+    pid_k = ((pid // n_blocks) % n_segments).to(tl.int32)
+    pid_b = pid // n_blocks // n_segments
+    group = block // tl.cdiv(in_group, BLOCK_D)
+    offs = (block % tl.cdiv(in_group, BLOCK_D)) * BLOCK_D + tl.arange(0, BLOCK_D)
+    t0 = pid_k * segment
+    return pid_b, pid_k, block, group, group * in_group + offs, offs < in_group, t0, tl.minimum(t0 + segment, l)
+
+
+# ---- forward ---------------------------------------------------------------------------------------------------------
+@triton.jit(do_not_specialize=["shift"])
+def _fwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, h0_ptr, reset_ptr, enter_ptr, y_ptr, h_last_ptr, saved_ptr,
+         l, d, n, groups, shift, segment, n_segments, chunk, n_chunks,
+         N: tl.constexpr, T: tl.constexpr, BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, EVEN: tl.constexpr, SOFTPLUS: tl.constexpr,
+         HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESET: tl.constexpr, FIXED_B: tl.constexpr,
+         FIXED_C: tl.constexpr, SPLIT: tl.constexpr, SAVE: tl.constexpr):  # fmt: skip
+    pid_b, pid_k, _, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, BLOCK_D)
+    offs_n = tl.arange(0, N)
+    offs_t = tl.arange(0, T)
+    offs_dn = offs_d[:, None] * n + offs_n[None, :]  # (BLOCK_D, N), into (d n)
+    offs_nd = offs_n[None, :] * d + offs_d[:, None] + shift  # (BLOCK_D, N), into (n d)
+    offs_td = offs_t[None, :].to(tl.int64) * d + offs_d[:, None] + shift  # (BLOCK_D, T), into (l d)
+    mask_dn = mask_d[:, None] & (offs_n < n)[None, :]
+
+    # What does not change with time. exp(delta A) is exp2(delta A2).
+    A2 = tl.load(A_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT) * LOG2E  # (BLOCK_D, N)
+    B_fixed, C_fixed, bias, D = A2, A2, A2, A2
+    if FIXED_B:
+        B_fixed = tl.load(B_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    if FIXED_C:
+        C_fixed = tl.load(C_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    if HAS_BIAS:
+        bias = tl.load(bias_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    if HAS_D:
+        D = tl.load(D_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    if SPLIT:
+        h = tl.load(enter_ptr + (pid_b * n_segments + pid_k) * N * d + offs_nd, mask=mask_d[:, None], other=0.0)
+    else:
+        h = tl.load(h0_ptr + pid_b * d * n + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    warm = tl.zeros((T * N,), FLOAT)
+
+    # Load the first tile.
+    row = pid_b * l + t0
+    mask = (offs_t < t1 - t0)[None, :] & mask_d[:, None]
+    u_next = tl.load(u_ptr + row * d + offs_td, mask=mask, other=0.0)  # (BLOCK_D, T)
+    raw_next = tl.load(delta_ptr + row * d + offs_td, mask=mask, other=0.0)  # (BLOCK_D, T)
+    if HAS_Z:
+        z_next = tl.load(z_ptr + row * d + offs_td, mask=mask, other=0.0)  # (BLOCK_D, T)
+    for t in range(t0, t1, T):
+        row = pid_b * l + t
+        if SAVE:
+            if t % chunk == 0:
+                tl.store(saved_ptr + (pid_b * n_chunks + t // chunk) * N * d + offs_nd, h, mask=mask_d[:, None])
+        # Load the next tile: it is on its way while this one is computed.
+        mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
+        u = u_next.to(FLOAT)
+        raw, delta = _step_size(raw_next.to(FLOAT), bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+        mask_next = (offs_t < t1 - t - T)[None, :] & mask_d[:, None]
+        u_next = tl.load(u_ptr + (row + T) * d + offs_td, mask=mask_next, other=0.0)
+        raw_next = tl.load(delta_ptr + (row + T) * d + offs_td, mask=mask_next, other=0.0)
+        if HAS_Z:
+            z = z_next.to(FLOAT)
+            z_next = tl.load(z_ptr + (row + T) * d + offs_td, mask=mask_next, other=0.0)
+        if not FIXED_B:
+            warm += _warm(B_ptr, t + 2 * T, t0, t1, row + 2 * T, groups, group, n, N, T, FLOAT)
+        if not FIXED_C:
+            warm += _warm(C_ptr, t + 2 * T, t0, t1, row + 2 * T, groups, group, n, N, T, FLOAT)
+
+        # Compute T steps.
+        delta_u = delta * u  # (BLOCK_D, T)
+        y = tl.zeros((BLOCK_D, T), FLOAT)
+        for i in tl.static_range(T):
+            B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
+            C = _row(C_ptr, C_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_C, EVEN, FLOAT)  # (1, N)
+            if HAS_RESET:
+                h = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h)
+            # [eq-selective-scan]
+            A_bar = tl.exp2(A2 * _column(delta, i, T)[:, None])  # (BLOCK_D, N)
+            h = A_bar * h + _column(delta_u, i, T)[:, None] * B  # (BLOCK_D, N)
+            y = _put(y, i, tl.sum(C * h, 1), T)  # (BLOCK_D, T)
+            # [/eq-selective-scan]
+        if HAS_D:
+            y += D[:, None] * u
+        if HAS_Z:
+            y = y * (z * _sigmoid(z))
+
+        # Store the tile.
+        if EVEN:
+            tl.store(y_ptr + row * d + offs_td, y.to(y_ptr.dtype.element_ty))
+        else:
+            tl.store(y_ptr + row * d + offs_td, y.to(y_ptr.dtype.element_ty), mask=mask)
+    # Only the segment that ends at step l knows h_last.
+    tl.store(h_last_ptr + pid_b * d * n + offs_dn, h, mask=mask_dn & (offs_n < tl.maximum(t1 - l + 1, 0) * N)[None, :])
+    _keep(warm, y_ptr, l)
+
+
+# ---- backward --------------------------------------------------------------------------------------------------------
+@triton.jit
+def _sum_over_d(x, BLOCK_D: tl.constexpr, N: tl.constexpr):
+    """(BLOCK_D, N) -> the sum over channels. A plain sum shuffles log2(32) times for each of the N states. When all 32 lanes hold N <= 32
+    states, a butterfly transposes as it adds: at step s a lane keeps the states whose bit s is that of its own number, and sends the others.
+    Entry j of the (BLOCK_D) result is the sum for state j % N; otherwise the result is (N)."""
+    if BLOCK_D == 32 and N <= 32:
+        lane = tl.arange(0, 32)
+        for s in tl.static_range(5):
+            if 2**s < N:
+                even, odd = tl.split(x.reshape(32, N // 2 ** (s + 1), 2))  # (32, N / 2^(s+1))
+                mine = ((lane >> s) & 1)[:, None] == 1
+                send = tl.where(mine, even, odd)
+                x = tl.where(mine, odd, even) + tl.gather(
+                    send, tl.broadcast_to((lane ^ (1 << s))[:, None], send.shape), 0
+                )
+        x = x.reshape(32)
+        for s in tl.static_range(5):
+            if 2**s >= N:
+                x = x + tl.gather(x, lane ^ (1 << s), 0)
+    else:
+        x = tl.sum(x, 0)
+    return x
+
+
+@triton.jit(do_not_specialize=["shift", "zero"])
+def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_ptr, grad_y_ptr, grad_h_last_ptr, saved_ptr, enter_ptr, parked_ptr,
+         grad_u_ptr, grad_delta_ptr, grad_A_ptr, grad_B_ptr, grad_C_ptr, grad_D_ptr, grad_z_ptr, grad_bias_ptr, grad_h0_ptr,
+         l, d, n, groups, shift, segment, n_segments, chunk, n_chunks, bl, zero,
+         N: tl.constexpr, T: tl.constexpr, BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, EVEN: tl.constexpr, SOFTPLUS: tl.constexpr,
+         HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESET: tl.constexpr, FIXED_B: tl.constexpr,
+         FIXED_C: tl.constexpr, SPLIT: tl.constexpr, HAS_GRAD_H: tl.constexpr):  # fmt: skip
+    pid_b, pid_k, block, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, BLOCK_D)
+    program = tl.program_id(0).to(tl.int64)
+    offs_n = tl.arange(0, N)
+    offs_t = tl.arange(0, T)
+    lane = tl.arange(0, BLOCK_D)
+    offs_dn = offs_d[:, None] * n + offs_n[None, :]  # (BLOCK_D, N), into (d n)
+    offs_nd = offs_n[None, :] * d + offs_d[:, None] + shift  # (BLOCK_D, N), into (n d)
+    offs_td = offs_t[None, :].to(tl.int64) * d + offs_d[:, None] + shift  # (BLOCK_D, T), into (l d)
+    mask_dn = mask_d[:, None] & (offs_n < n)[None, :]
+    # The sums over channels: one row of n for each step and each block of channels.
+    SUMS: tl.constexpr = 32 if BLOCK_D == 32 and N <= 32 else N
+    offs_sum = tl.arange(0, SUMS)
+    rows_before = block.to(tl.int64) * bl
+
+    A2 = tl.load(A_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT) * LOG2E  # (BLOCK_D, N)
+    B_fixed, C_fixed, bias, D = A2, A2, A2, A2
+    if FIXED_B:
+        B_fixed = tl.load(B_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    if FIXED_C:
+        C_fixed = tl.load(C_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    if HAS_BIAS:
+        bias = tl.load(bias_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    if HAS_D:
+        D = tl.load(D_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    # later: what flows into h_t from the steps after it, A_bar_{t+1} grad_h_{t+1}.
+    later = tl.zeros((BLOCK_D, N), FLOAT)
+    if SPLIT:
+        later = tl.load(enter_ptr + (pid_b * n_segments + pid_k) * N * d + offs_nd, mask=mask_d[:, None], other=0.0)
+    elif HAS_GRAD_H:
+        later = tl.load(grad_h_last_ptr + pid_b * d * n + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)
+    grad_A = tl.zeros((BLOCK_D, N), FLOAT)
+    grad_B_fixed = tl.zeros((BLOCK_D, N), FLOAT)
+    grad_C_fixed = tl.zeros((BLOCK_D, N), FLOAT)
+    grad_D = tl.zeros((BLOCK_D,), FLOAT)
+    grad_bias = tl.zeros((BLOCK_D,), FLOAT)
+    # A place of this program's own for the states at the start of each tile of one chunk. The same lane writes and reads them.
+    parked = parked_ptr + program * (chunk // T) * N * BLOCK_D + offs_n[None, :] * BLOCK_D + lane[:, None] + shift
+    warm = tl.zeros((T * N,), FLOAT)
+
+    c_first = t0 // chunk
+    c_end = tl.cdiv(t1, chunk)
+    for c_back in range(0, c_end - c_first):
+        c0 = (c_end - 1 - c_back) * chunk
+        c1 = tl.minimum(c0 + chunk, t1)
+        n_tiles = tl.cdiv(c1 - c0, T)
+
+        # 1. Forwards through the chunk from its saved state; park the state at the start of each tile.
+        h = tl.load(saved_ptr + (pid_b * n_chunks + c0 // chunk) * N * d + offs_nd, mask=mask_d[:, None], other=0.0)
+        for j in range(0, n_tiles):
+            tl.store(parked + j * N * BLOCK_D, h)
+            if j < n_tiles - 1:
+                t = c0 + j * T
+                row = pid_b * l + t
+                if not FIXED_B:
+                    warm += _warm(B_ptr, t + 2 * T, c0, c1, row + 2 * T, groups, group, n, N, T, FLOAT)
+                if not FIXED_C:
+                    warm += _warm(C_ptr, t + 2 * T, c0, c1, row + 2 * T, groups, group, n, N, T, FLOAT)
+                mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
+                raw = _load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT)
+                raw, delta = _step_size(raw, bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+                delta_u = delta * _load(u_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+                for i in tl.static_range(T):
+                    B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
+                    if HAS_RESET:
+                        h = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h)
+                    h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * h + _column(delta_u, i, T)[:, None] * B
+
+        # 2. Backwards, tile by tile.
+        for j_back in range(0, n_tiles):
+            j = n_tiles - 1 - j_back
+            t = c0 + j * T
+            row = pid_b * l + t
+
+            # Load the tile.
+            mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
+            u = _load(u_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+            raw = _load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+            raw, delta = _step_size(raw, bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+            grad_y = _load(grad_y_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+            if HAS_Z:
+                z = _load(z_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+                gate = _sigmoid(z)
+                grad_out = grad_y
+                grad_y = grad_out * (z * gate)  # before the gate
+
+            # Compute the tile's states, kept in registers: states[i] is the one that enters step i.
+            delta_u = delta * u  # (BLOCK_D, T)
+            h = tl.load(parked + j * N * BLOCK_D)  # (BLOCK_D, N)
+            states = ()
+            for i in tl.static_range(T):
+                B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
+                states += (h,)
+                if HAS_RESET:
+                    h = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h)
+                h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * h + _column(delta_u, i, T)[:, None] * B
+            states += (h,)
+
+            # Compute T gradients, the last step first.
+            y = tl.zeros((BLOCK_D, T), FLOAT)  # before D and the gate
+            along_B = tl.zeros((BLOCK_D, T), FLOAT)  # sum over n of grad_h B
+            along_A = tl.zeros((BLOCK_D, T), FLOAT)  # sum over n of grad_h A_bar h_{t-1} A2
+            for i in tl.static_range(T - 1, -1, -1):
+                B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
+                C = _row(C_ptr, C_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_C, EVEN, FLOAT)  # (1, N)
+                delta_i = _column(delta, i, T)[:, None]
+                h_before = states[i]
+                if HAS_RESET:
+                    h_before = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h_before)
+                if HAS_Z:
+                    y = _put(y, i, tl.sum(C * states[i + 1], 1), T)
+                # [eq-selective-scan-grad]
+                grad_C = _column(grad_y, i, T)[:, None] * states[i + 1]  # (BLOCK_D, N)
+                grad_h = _column(grad_y, i, T)[:, None] * C + later  # (BLOCK_D, N)
+                grad_B = _column(delta_u, i, T)[:, None] * grad_h  # (BLOCK_D, N)
+                along_B = _put(along_B, i, tl.sum(grad_h * B, 1), T)  # (BLOCK_D, T)
+                # `zero` is a zero that the compiler does not know. Without it, it would keep all A_bar of the loop above, and spill.
+                later = tl.exp2(A2 * delta_i + zero) * grad_h  # (BLOCK_D, N)
+                grad_decay = later * h_before  # (BLOCK_D, N): grad_h A_bar h_{t-1}
+                along_A = _put(along_A, i, tl.sum(grad_decay * A2, 1), T)  # (BLOCK_D, T)
+                grad_A += grad_decay * delta_i
+                # [/eq-selective-scan-grad]
+                if HAS_RESET:
+                    later = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, later)
+                mask_sum = offs_sum < tl.minimum(t1 - t - i, 1) * n
+                if FIXED_B:
+                    grad_B_fixed += grad_B
+                else:
+                    tl.store(
+                        grad_B_ptr + (rows_before + row + i) * n + offs_sum,
+                        _sum_over_d(grad_B, BLOCK_D, N),
+                        mask=mask_sum,
+                    )
+                if FIXED_C:
+                    grad_C_fixed += grad_C
+                else:
+                    tl.store(
+                        grad_C_ptr + (rows_before + row + i) * n + offs_sum,
+                        _sum_over_d(grad_C, BLOCK_D, N),
+                        mask=mask_sum,
+                    )
+            grad_u = delta * along_B
+            grad_delta = u * along_B + LN2 * along_A
+            if HAS_D:
+                grad_u += D[:, None] * grad_y
+                grad_D += tl.sum(grad_y * u, 1)
+                y += D[:, None] * u
+            if SOFTPLUS:
+                grad_delta = grad_delta * _sigmoid(raw)
+            if not EVEN:
+                grad_delta = tl.where(mask, grad_delta, 0.0)
+            if HAS_BIAS:
+                grad_bias += tl.sum(grad_delta, 1)
+
+            # Store the tile.
+            if HAS_Z:
+                grad_z = grad_out * y * (gate * (1.0 + z * (1.0 - gate)))
+                tl.store(grad_z_ptr + row * d + offs_td, grad_z.to(grad_z_ptr.dtype.element_ty), mask=mask)
+            tl.store(grad_u_ptr + row * d + offs_td, grad_u.to(grad_u_ptr.dtype.element_ty), mask=mask)
+            tl.store(grad_delta_ptr + row * d + offs_td, grad_delta.to(grad_delta_ptr.dtype.element_ty), mask=mask)
+
+    # One partial sum for each sequence and segment; they are added up after the launch.
+    part = pid_b * n_segments + pid_k
+    tl.store(grad_A_ptr + part * N * d + offs_nd, grad_A, mask=mask_d[:, None])
+    if FIXED_B:
+        tl.store(grad_B_ptr + part * N * d + offs_nd, grad_B_fixed, mask=mask_d[:, None])
+    if FIXED_C:
+        tl.store(grad_C_ptr + part * N * d + offs_nd, grad_C_fixed, mask=mask_d[:, None])
+    if HAS_D:
+        tl.store(grad_D_ptr + part * d + offs_d, grad_D, mask=mask_d)
+    if HAS_BIAS:
+        tl.store(grad_bias_ptr + part * d + offs_d, grad_bias, mask=mask_d)
+    # Only the segment that starts at step 0 reaches h0.
+    tl.store(grad_h0_ptr + pid_b * d * n + offs_dn, later, mask=mask_dn & (offs_n < tl.maximum(1 - t0, 0) * N)[None, :])
+    _keep(warm, grad_A_ptr, l)
+
+
+# ---- time cut into segments --------------------------------------------------------------------------------------------
+@triton.jit(do_not_specialize=["shift"])
+def _segment(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, z_ptr, bias_ptr, reset_ptr, grad_y_ptr, end_ptr, total_ptr,
+             l, d, n, groups, shift, segment, n_segments,
+             N: tl.constexpr, T: tl.constexpr, BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, EVEN: tl.constexpr, SOFTPLUS: tl.constexpr,
+             HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESET: tl.constexpr, FIXED_B: tl.constexpr, FIXED_C: tl.constexpr,
+             REVERSE: tl.constexpr):  # fmt: skip
+    """One segment from zero: the state at its end, and its sum of delta. REVERSE: from its end to its start, what it hands to the step before it."""
+    pid_b, pid_k, _, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, BLOCK_D)
+    offs_n = tl.arange(0, N)
+    offs_t = tl.arange(0, T)
+    offs_dn = offs_d[:, None] * n + offs_n[None, :]  # (BLOCK_D, N), into (d n)
+    offs_nd = offs_n[None, :] * d + offs_d[:, None] + shift  # (BLOCK_D, N), into (n d)
+    offs_td = offs_t[None, :].to(tl.int64) * d + offs_d[:, None] + shift  # (BLOCK_D, T), into (l d)
+    mask_dn = mask_d[:, None] & (offs_n < n)[None, :]
+    A2 = tl.load(A_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT) * LOG2E  # (BLOCK_D, N)
+    B_fixed, C_fixed, bias = A2, A2, A2
+    if FIXED_B and not REVERSE:
+        B_fixed = tl.load(B_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    if FIXED_C and REVERSE:
+        C_fixed = tl.load(C_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    if HAS_BIAS:
+        bias = tl.load(bias_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    h = tl.zeros((BLOCK_D, N), FLOAT)
+    total = tl.zeros((BLOCK_D,), FLOAT)
+    warm = tl.zeros((T * N,), FLOAT)
+    n_tiles = tl.cdiv(t1 - t0, T)
+    for j in range(0, n_tiles):
+        t = t0 + j * T
+        if REVERSE:
+            t = t0 + (n_tiles - 1 - j) * T
+        row = pid_b * l + t
+        mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
+        raw = _load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT)
+        raw, delta = _step_size(raw, bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+        if REVERSE:
+            if not FIXED_C:
+                warm += _warm(C_ptr, t - 2 * T, t0, t1, row - 2 * T, groups, group, n, N, T, FLOAT)
+            grad_y = _load(grad_y_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+            if HAS_Z:
+                z = _load(z_ptr + row * d + offs_td, mask, EVEN, FLOAT)
+                grad_y = grad_y * (z * _sigmoid(z))
+            for i in tl.static_range(T - 1, -1, -1):
+                C = _row(C_ptr, C_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_C, EVEN, FLOAT)  # (1, N)
+                h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * (h + _column(grad_y, i, T)[:, None] * C)
+                if HAS_RESET:
+                    h = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h)
+        else:
+            if not FIXED_B:
+                warm += _warm(B_ptr, t + 2 * T, t0, t1, row + 2 * T, groups, group, n, N, T, FLOAT)
+            delta_u = delta * _load(u_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+            total += tl.sum(delta, 1)
+            for i in tl.static_range(T):
+                B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
+                if HAS_RESET:
+                    h = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h)
+                h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * h + _column(delta_u, i, T)[:, None] * B
+    part = pid_b * n_segments + pid_k
+    tl.store(end_ptr + part * N * d + offs_nd, h, mask=mask_d[:, None])
+    if not REVERSE:
+        tl.store(total_ptr + part * d + offs_d, total, mask=mask_d)
+    _keep(warm, end_ptr, l)
+
+
+@triton.jit(do_not_specialize=["shift"])
+def _carry(A_ptr, start_ptr, cut_ptr, end_ptr, total_ptr, d, n, shift, n_segments, AHEAD: tl.constexpr, N: tl.constexpr,
+           BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, HAS_START: tl.constexpr, HAS_RESET: tl.constexpr, REVERSE: tl.constexpr):  # fmt: skip
+    """In place, from each segment's end state to the state that enters it. A program owns one state of BLOCK_D channels; AHEAD segments are
+    loaded before they are used. A segment inside which a packed sequence starts (cut) lets nothing through."""
+    pid = tl.program_id(0).to(tl.int64)
+    n_blocks = tl.cdiv(d, BLOCK_D)
+    offs_d = (pid % n_blocks) * BLOCK_D + tl.arange(0, BLOCK_D)
+    i_n = (pid // n_blocks) % N
+    pid_b = pid // n_blocks // N
+    offs_k = tl.arange(0, AHEAD)
+    mask_d = offs_d < tl.where(i_n < n, d, 0)  # the states that only pad n to N are zero
+    A2 = tl.load(A_ptr + offs_d * n + i_n, mask=mask_d, other=0.0).to(FLOAT) * LOG2E  # (BLOCK_D)
+    h = tl.zeros((BLOCK_D,), FLOAT)
+    if HAS_START:
+        h = tl.load(start_ptr + pid_b * d * n + offs_d * n + i_n, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    for j in range(0, n_segments, AHEAD):
+        k = j + offs_k
+        if REVERSE:
+            k = n_segments - 1 - k
+        part = pid_b * n_segments + k
+        mask = (offs_k < n_segments - j)[None, :] & (offs_d < d)[:, None]
+        end_ptrs = end_ptr + (part * N + i_n)[None, :] * d + offs_d[:, None] + shift  # (BLOCK_D, AHEAD)
+        end = tl.load(end_ptrs, mask=mask, other=0.0)
+        total = tl.load(total_ptr + part[None, :] * d + offs_d[:, None] + shift, mask=mask, other=0.0)
+        decay = tl.exp2(A2[:, None] * total)  # (BLOCK_D, AHEAD)
+        if HAS_RESET:
+            cut = tl.load(cut_ptr + part, mask=offs_k < n_segments - j, other=0)  # (AHEAD)
+        enter = tl.zeros((BLOCK_D, AHEAD), FLOAT)
+        for i in tl.static_range(AHEAD):
+            enter = _put(enter, i, h, AHEAD)
+            if HAS_RESET:
+                h = tl.where(tl.sum(tl.where(offs_k == i, cut, 0), 0) != 0, 0.0, h)
+            h = _column(decay, i, AHEAD) * h + _column(end, i, AHEAD)
+        tl.store(end_ptrs, enter, mask=mask)
+
+
+# ---- one step ----------------------------------------------------------------------------------------------------------
+@triton.jit
+def _step(h_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, h_out_ptr, y_ptr, d, n, groups,
+          N: tl.constexpr, BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, SOFTPLUS: tl.constexpr,
+          HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr):  # fmt: skip
+    pid = tl.program_id(0).to(tl.int64)
+    n_blocks = tl.cdiv(d, BLOCK_D)
+    pid_b = pid // n_blocks
+    offs_d = (pid % n_blocks) * BLOCK_D + tl.arange(0, BLOCK_D)
+    offs_n = tl.arange(0, N)
+    mask_d = offs_d < d
+    mask_dn = mask_d[:, None] & (offs_n < n)[None, :]
+    offs_dn = offs_d[:, None] * n + offs_n[None, :]  # (BLOCK_D, N), into (d n)
+    offs_gn = (pid_b * groups + offs_d // (d // groups))[:, None] * n + offs_n[None, :]  # (BLOCK_D, N), into (b g n)
+
+    h = tl.load(h_ptr + pid_b * d * n + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    A2 = tl.load(A_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT) * LOG2E  # (BLOCK_D, N)
+    B = tl.load(B_ptr + offs_gn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    C = tl.load(C_ptr + offs_gn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
+    u = tl.load(u_ptr + pid_b * d + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    delta = tl.load(delta_ptr + pid_b * d + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    if HAS_BIAS:
+        delta += tl.load(bias_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)
+    if SOFTPLUS:
+        delta = _softplus(delta, FLOAT)
+
+    # [eq-selective-scan]
+    h = tl.exp2(A2 * delta[:, None]) * h + (delta * u)[:, None] * B  # (BLOCK_D, N)
+    y = tl.sum(C * h, 1)  # (BLOCK_D)
+    # [/eq-selective-scan]
+    if HAS_D:
+        y += tl.load(D_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT) * u
+    if HAS_Z:
+        z = tl.load(z_ptr + pid_b * d + offs_d, mask=mask_d, other=0.0).to(FLOAT)
+        y = y * (z * _sigmoid(z))
+
+    tl.store(h_out_ptr + pid_b * d * n + offs_dn, h, mask=mask_dn)
+    tl.store(y_ptr + pid_b * d + offs_d, y.to(y_ptr.dtype.element_ty), mask=mask_d)
+
+
+# ---- launch ------------------------------------------------------------------------------------------------------------
+def _plan(b, l, d, groups, block_d):
+    """The number of segments and the length of each, in whole chunks."""
+    n_chunks = triton.cdiv(l, CHUNK)
+    programs = b * groups * triton.cdiv(d // groups, block_d)
+    if programs >= ENOUGH:
+        return 1, n_chunks * CHUNK
+    chunks = max(1, n_chunks * programs // WANTED)  # in a segment
+    return triton.cdiv(n_chunks, chunks), chunks * CHUNK
+
+
+class _Call:
+    """What the forward and the backward of one call share: sizes, plan, flags."""
+
+    def __init__(self, u, A, B, C, D, z, delta_bias, reset, delta_softplus, dtype):
+        (self.b, self.l, self.d), self.n = u.shape, A.shape[1]
+        self.N = triton.next_power_of_2(self.n)
+        self.groups = next((x.shape[2] for x in (B, C) if x.ndim == 4), 1)
+        # 32 lanes hold 16 states each: of 32 channels with up to 16, of 16 with 32, and so on.
+        self.block_d = min(LANES, max(1, LANES * 16 // self.N))
+        self.n_blocks = self.groups * triton.cdiv(self.d // self.groups, self.block_d)
+        self.n_segments, self.segment = _plan(self.b, self.l, self.d, self.groups, self.block_d)
+        self.grid = (self.b * self.n_segments * self.n_blocks,)
+        self.dtype, self.device, self.reset = dtype, u.device, reset
+        self.sizes = dict(
+            l=self.l, d=self.d, n=self.n, groups=self.groups, shift=0, segment=self.segment, n_segments=self.n_segments
+        )
+        self.chunks = dict(chunk=CHUNK, n_chunks=triton.cdiv(self.l, CHUNK))
+        self.kind = dict(
+            N=self.N, BLOCK_D=self.block_d, FLOAT=tl.float64 if dtype == torch.float64 else tl.float32, num_warps=1
+        )
+        self.flags = dict(SOFTPLUS=delta_softplus, HAS_Z=z is not None, HAS_BIAS=delta_bias is not None, HAS_RESET=reset is not None,
+                          FIXED_B=B.ndim == 2, FIXED_C=C.ndim == 2)  # fmt: skip
+
+    def tile(self, T):
+        """A tile's length, and whether every tile of every program is whole: then no load needs a mask."""
+        whole = self.l % T == 0 and self.d // self.groups % self.block_d == 0 and self.n == self.N
+        return dict(T=T, EVEN=whole)
+
+    def new(self, *shape):
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    def enter(self, reverse, start, total, inputs):
+        """What enters each segment, (b n_segments N d); total (b n_segments d) is filled by the forward and used by the backward."""
+        u, delta, A, B, C, z, delta_bias, grad_y = inputs
+        end = self.new(self.b, self.n_segments, self.N, self.d)
+        _segment[self.grid](u, delta, A, B, C, z, delta_bias, self.reset, grad_y, end, total, **self.sizes, **self.kind,
+                            **self.flags, **self.tile(T_BWD if reverse else T_FWD), REVERSE=reverse)  # fmt: skip
+        cut = None
+        if self.reset is not None:
+            padded = torch.nn.functional.pad(self.reset, (0, self.n_segments * self.segment - self.l))
+            cut = padded.reshape(self.b, self.n_segments, self.segment).amax(2)  # (b n_segments)
+        block_d = LANES
+        _carry[(self.b * self.N * triton.cdiv(self.d, block_d),)](
+            A, start, cut, end, total, self.d, self.n, 0, self.n_segments, AHEAD=8, N=self.N, BLOCK_D=block_d, FLOAT=self.kind["FLOAT"],
+            HAS_START=start is not None, HAS_RESET=cut is not None, REVERSE=reverse, num_warps=1)  # fmt: skip
+        return end
+
+
+def _prepared(B, C, reset, dtype):
+    """B and C are small and every lane reads them: they are cast once, here. A mask is loaded as bytes."""
+    return B.to(dtype), C.to(dtype), None if reset is None else reset.to(torch.int8)
+
+
+def selective_scan_fwd(u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, *, save, dtype):
+    """-> y (b l d) in u's dtype, h_last (b d n) in `dtype`, and what the backward wants: states and sums of delta at boundaries."""
+    B, C, reset = _prepared(B, C, reset, dtype)
+    call = _Call(u, A, B, C, D, z, delta_bias, reset, delta_softplus, dtype)
+    y, h_last = torch.empty_like(u), call.new(call.b, call.d, call.n)
+    saved = call.new(call.b, call.chunks["n_chunks"], call.N, call.d) if save else None
+    enter = total = None
+    if call.n_segments > 1:
+        total = call.new(call.b, call.n_segments, call.d)
+        enter = call.enter(False, h0, total, (u, delta, A, B, C, z, delta_bias, None))
+    _fwd[call.grid](u, delta, A, B, C, D, z, delta_bias, h0, reset, enter, y, h_last, saved, **call.sizes, **call.chunks, **call.kind,
+                    **call.flags, **call.tile(T_FWD), HAS_D=D is not None, SPLIT=enter is not None, SAVE=save, maxnreg=REGISTERS)  # fmt: skip
+    return y, h_last, (saved, total) if save else ()
+
+
+def selective_scan_bwd(kept, grad_y, grad_h_last, u, delta, A, B, C, D, z, delta_bias, reset, delta_softplus, *, dtype):
+    """-> grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_delta_bias, grad_h0; None where the input is None."""
+    saved, total = kept
+    B, C, reset = _prepared(B, C, reset, dtype)
+    call = _Call(u, A, B, C, D, z, delta_bias, reset, delta_softplus, dtype)
+    enter = None
+    if call.n_segments > 1:
+        enter = call.enter(True, grad_h_last, total, (None, delta, A, B, C, z, delta_bias, grad_y))
+    grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
+    grad_z = None if z is None else torch.empty_like(z)
+    grad_h0 = call.new(call.b, call.d, call.n)
+    # Partial sums: of a parameter, one for each sequence and segment; of B and C, one for each block of channels.
+    per_channel = (call.b, call.n_segments, call.N, call.d)
+    grad_A, grad_D, grad_bias = (
+        call.new(*per_channel),
+        call.new(*per_channel[:2], call.d),
+        call.new(*per_channel[:2], call.d),
+    )
+    grad_B, grad_C = (
+        call.new(*(per_channel if x.ndim == 2 else (call.n_blocks, call.b, call.l, call.n))) for x in (B, C)
+    )
+    parked = call.new(call.grid[0], CHUNK // T_BWD, call.N, call.block_d)
+    _bwd[call.grid](u, delta, A, B, C, D, z, delta_bias, reset, grad_y, grad_h_last, saved, enter, parked,
+                    grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_bias, grad_h0,
+                    **call.sizes, **call.chunks, bl=call.b * call.l, zero=0.0, **call.kind, **call.flags, **call.tile(T_BWD),
+                    HAS_D=D is not None, SPLIT=enter is not None, HAS_GRAD_H=grad_h_last is not None)  # fmt: skip
+
+    def parameter(partial):
+        """(b n_segments N d) -> (d n)"""
+        return partial.sum((0, 1))[: call.n].T
+
+    def map_(partial, x):
+        """B's or C's: (d n), or (b l g n) from one partial for each block of channels."""
+        if x.ndim == 2:
+            return parameter(partial)
+        return partial.reshape(call.groups, -1, *partial.shape[1:]).sum(1).permute(1, 2, 0, 3)
+
+    return (
+        grad_u,
+        grad_delta,
+        parameter(grad_A),
+        map_(grad_B, B),
+        map_(grad_C, C),
+        None if D is None else grad_D.sum((0, 1)),
+        grad_z,
+        None if delta_bias is None else grad_bias.sum((0, 1)),
+        grad_h0,
+    )
+
+
+def selective_scan_step(h, u_t, delta_t, A, B_t, C_t, D, z_t, delta_bias, delta_softplus, *, dtype):
+    """-> h (b d n) in `dtype`, a new tensor, and y_t (b d) in u_t's dtype."""
+    b, d, n = h.shape
+    block_d = 64
+    h_out, y_t = torch.empty(h.shape, dtype=dtype, device=h.device), torch.empty_like(u_t)
+    _step[(b * triton.cdiv(d, block_d),)](
+        h, u_t, delta_t, A, B_t, C_t, D, z_t, delta_bias, h_out, y_t, d, n, B_t.shape[1], N=triton.next_power_of_2(n), BLOCK_D=block_d,
+        FLOAT=tl.float64 if dtype == torch.float64 else tl.float32, SOFTPLUS=delta_softplus,
+        HAS_D=D is not None, HAS_Z=z_t is not None, HAS_BIAS=delta_bias is not None)  # fmt: skip
+    return h_out, y_t
