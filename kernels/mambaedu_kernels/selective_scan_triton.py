@@ -42,10 +42,10 @@ def _sigmoid(x):
 
 
 @triton.jit
-def _softplus(x, FLOAT: tl.constexpr):
+def _softplus(x):
     """max(x, 0) + log(1 + e) with e = exp(-|x|): nothing cancels."""
     e = tl.exp2(-tl.abs(x) * LOG2E)
-    if FLOAT == tl.float64:
+    if x.dtype == tl.float64:
         w = 1.0 + e
         log1p = tl.where(w == 1.0, e, tl.log(w) * (e / (w - 1.0)))
     else:
@@ -75,10 +75,7 @@ def _put(x, i, value, T: tl.constexpr):
 
 @triton.jit
 def _load(ptr, mask, EVEN: tl.constexpr, FLOAT: tl.constexpr):
-    if EVEN:
-        x = tl.load(ptr)
-    else:
-        x = tl.load(ptr, mask=mask, other=0.0)
+    x = tl.load(ptr) if EVEN else tl.load(ptr, mask=mask, other=0.0)
     return x.to(FLOAT)
 
 
@@ -111,16 +108,17 @@ def _keep(warm, ptr, l):
 
 
 @triton.jit
-def _step_size(raw, bias, mask, HAS_BIAS: tl.constexpr, SOFTPLUS: tl.constexpr, EVEN: tl.constexpr, FLOAT: tl.constexpr):  # fmt: skip
-    """delta from what came in. Past the end delta = 0: A_bar = 1 and B_bar u = 0, so the state stays. That is set here, after softplus: softplus(0) is not 0."""
+def _plus(raw, bias, HAS_BIAS: tl.constexpr):
     if HAS_BIAS:
         raw += bias[:, None]
-    delta = raw
-    if SOFTPLUS:
-        delta = _softplus(raw, FLOAT)
-    if not EVEN:
-        delta = tl.where(mask, delta, 0.0)
-    return raw, delta  # (BLOCK_D, T)
+    return raw
+
+
+@triton.jit
+def _step_size(raw, mask, SOFTPLUS: tl.constexpr, EVEN: tl.constexpr):
+    """(BLOCK_D, T) delta. Past the end delta = 0: A_bar = 1 and B_bar u = 0, so the state stays. After softplus, because softplus(0) is not 0."""
+    delta = _softplus(raw) if SOFTPLUS else raw
+    return delta if EVEN else tl.where(mask, delta, 0.0)
 
 
 @triton.jit
@@ -185,13 +183,13 @@ def _fwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, h0_ptr, 
         z_next = tl.load(z_ptr + row * d + offs_td, mask=mask, other=0.0)  # (BLOCK_D, T)
     for t in range(t0, t1, T):
         row = pid_b * l + t
-        if SAVE:
+        if SAVE:  # noqa: SIM102 - SAVE is known when this is compiled, t is not
             if t % chunk == 0:
                 tl.store(saved_ptr + (pid_b * n_chunks + t // chunk) * N * d + offs_nd, h, mask=mask_d[:, None])
         # Load the next tile: it is on its way while this one is computed.
         mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
         u = u_next.to(FLOAT)
-        raw, delta = _step_size(raw_next.to(FLOAT), bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+        delta = _step_size(_plus(raw_next.to(FLOAT), bias, HAS_BIAS), mask, SOFTPLUS, EVEN)
         mask_next = (offs_t < t1 - t - T)[None, :] & mask_d[:, None]
         u_next = tl.load(u_ptr + (row + T) * d + offs_td, mask=mask_next, other=0.0)
         raw_next = tl.load(delta_ptr + (row + T) * d + offs_td, mask=mask_next, other=0.0)
@@ -321,8 +319,8 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
                 if not FIXED_C:
                     warm += _warm(C_ptr, t + 2 * T, c0, c1, row + 2 * T, groups, group, n, N, T, FLOAT)
                 mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
-                raw = _load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT)
-                raw, delta = _step_size(raw, bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+                raw = _plus(_load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT), bias, HAS_BIAS)
+                delta = _step_size(raw, mask, SOFTPLUS, EVEN)
                 delta_u = delta * _load(u_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
                 for i in tl.static_range(T):
                     B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
@@ -339,8 +337,8 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
             # Load the tile.
             mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
             u = _load(u_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
-            raw = _load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
-            raw, delta = _step_size(raw, bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+            raw = _plus(_load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT), bias, HAS_BIAS)  # (BLOCK_D, T)
+            delta = _step_size(raw, mask, SOFTPLUS, EVEN)
             grad_y = _load(grad_y_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
             if HAS_Z:
                 z = _load(z_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
@@ -472,8 +470,9 @@ def _segment(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, z_ptr, bias_ptr, reset_ptr, 
             t = t0 + (n_tiles - 1 - j) * T
         row = pid_b * l + t
         mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
-        raw = _load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT)
-        raw, delta = _step_size(raw, bias, mask, HAS_BIAS, SOFTPLUS, EVEN, FLOAT)
+        raw = _plus(_load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT), bias, HAS_BIAS)
+        delta = _step_size(raw, mask, SOFTPLUS, EVEN)
+        total += tl.sum(delta, 1)
         if REVERSE:
             if not FIXED_C:
                 warm += _warm(C_ptr, t - 2 * T, t0, t1, row - 2 * T, groups, group, n, N, T, FLOAT)
@@ -490,7 +489,6 @@ def _segment(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, z_ptr, bias_ptr, reset_ptr, 
             if not FIXED_B:
                 warm += _warm(B_ptr, t + 2 * T, t0, t1, row + 2 * T, groups, group, n, N, T, FLOAT)
             delta_u = delta * _load(u_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
-            total += tl.sum(delta, 1)
             for i in tl.static_range(T):
                 B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
                 if HAS_RESET:
@@ -498,8 +496,7 @@ def _segment(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, z_ptr, bias_ptr, reset_ptr, 
                 h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * h + _column(delta_u, i, T)[:, None] * B
     part = pid_b * n_segments + pid_k
     tl.store(end_ptr + part * N * d + offs_nd, h, mask=mask_d[:, None])
-    if not REVERSE:
-        tl.store(total_ptr + part * d + offs_d, total, mask=mask_d)
+    tl.store(total_ptr + part * d + offs_d, total, mask=mask_d)
     _keep(warm, end_ptr, l)
 
 
@@ -564,7 +561,7 @@ def _step(h_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, 
     if HAS_BIAS:
         delta += tl.load(bias_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)
     if SOFTPLUS:
-        delta = _softplus(delta, FLOAT)
+        delta = _softplus(delta)
 
     # [eq-selective-scan]
     h = tl.exp2(A2 * delta[:, None]) * h + (delta * u)[:, None] * B  # (BLOCK_D, N)
@@ -581,27 +578,27 @@ def _step(h_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, 
 
 
 # ---- launch ------------------------------------------------------------------------------------------------------------
-def _plan(b, l, d, groups, block_d):
-    """The number of segments and the length of each, in whole chunks."""
+def _plan(b, l, d, groups, N, backward):
+    """Channels of a program, the number of segments and the length of each, in whole chunks."""
+    # 32 lanes hold 16 states each: of 32 channels with up to 16, of 16 with 32, and so on.
+    block_d = min(LANES, max(1, LANES * 16 // N))
     n_chunks = triton.cdiv(l, CHUNK)
     programs = b * groups * triton.cdiv(d // groups, block_d)
     if programs >= ENOUGH:
-        return 1, n_chunks * CHUNK
+        return block_d, 1, n_chunks * CHUNK
     chunks = max(1, n_chunks * programs // WANTED)  # in a segment
-    return triton.cdiv(n_chunks, chunks), chunks * CHUNK
+    return block_d, triton.cdiv(n_chunks, chunks), chunks * CHUNK
 
 
 class _Call:
     """What the forward and the backward of one call share: sizes, plan, flags."""
 
-    def __init__(self, u, A, B, C, D, z, delta_bias, reset, delta_softplus, dtype):
+    def __init__(self, u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward):
         (self.b, self.l, self.d), self.n = u.shape, A.shape[1]
         self.N = triton.next_power_of_2(self.n)
         self.groups = next((x.shape[2] for x in (B, C) if x.ndim == 4), 1)
-        # 32 lanes hold 16 states each: of 32 channels with up to 16, of 16 with 32, and so on.
-        self.block_d = min(LANES, max(1, LANES * 16 // self.N))
+        self.block_d, self.n_segments, self.segment = _plan(self.b, self.l, self.d, self.groups, self.N, backward)
         self.n_blocks = self.groups * triton.cdiv(self.d // self.groups, self.block_d)
-        self.n_segments, self.segment = _plan(self.b, self.l, self.d, self.groups, self.block_d)
         self.grid = (self.b * self.n_segments * self.n_blocks,)
         self.dtype, self.device, self.reset = dtype, u.device, reset
         self.sizes = dict(
@@ -622,10 +619,10 @@ class _Call:
     def new(self, *shape):
         return torch.empty(shape, dtype=self.dtype, device=self.device)
 
-    def enter(self, reverse, start, total, inputs):
-        """What enters each segment, (b n_segments N d); total (b n_segments d) is filled by the forward and used by the backward."""
+    def enter(self, reverse, start, inputs):
+        """What enters each segment, (b n_segments N d)."""
         u, delta, A, B, C, z, delta_bias, grad_y = inputs
-        end = self.new(self.b, self.n_segments, self.N, self.d)
+        end, total = self.new(self.b, self.n_segments, self.N, self.d), self.new(self.b, self.n_segments, self.d)
         _segment[self.grid](u, delta, A, B, C, z, delta_bias, self.reset, grad_y, end, total, **self.sizes, **self.kind,
                             **self.flags, **self.tile(T_BWD if reverse else T_FWD), REVERSE=reverse)  # fmt: skip
         cut = None
@@ -645,28 +642,27 @@ def _prepared(B, C, reset, dtype):
 
 
 def selective_scan_fwd(u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, *, save, dtype):
-    """-> y (b l d) in u's dtype, h_last (b d n) in `dtype`, and what the backward wants: states and sums of delta at boundaries."""
+    """-> y (b l d) in u's dtype, h_last (b d n) in `dtype`, and what the backward wants: the states at the start of each chunk."""
     B, C, reset = _prepared(B, C, reset, dtype)
-    call = _Call(u, A, B, C, D, z, delta_bias, reset, delta_softplus, dtype)
+    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward=False)
     y, h_last = torch.empty_like(u), call.new(call.b, call.d, call.n)
     saved = call.new(call.b, call.chunks["n_chunks"], call.N, call.d) if save else None
-    enter = total = None
+    enter = None
     if call.n_segments > 1:
-        total = call.new(call.b, call.n_segments, call.d)
-        enter = call.enter(False, h0, total, (u, delta, A, B, C, z, delta_bias, None))
+        enter = call.enter(False, h0, (u, delta, A, B, C, z, delta_bias, None))
     _fwd[call.grid](u, delta, A, B, C, D, z, delta_bias, h0, reset, enter, y, h_last, saved, **call.sizes, **call.chunks, **call.kind,
                     **call.flags, **call.tile(T_FWD), HAS_D=D is not None, SPLIT=enter is not None, SAVE=save, maxnreg=REGISTERS)  # fmt: skip
-    return y, h_last, (saved, total) if save else ()
+    return y, h_last, (saved,) if save else ()
 
 
 def selective_scan_bwd(kept, grad_y, grad_h_last, u, delta, A, B, C, D, z, delta_bias, reset, delta_softplus, *, dtype):
     """-> grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_delta_bias, grad_h0; None where the input is None."""
-    saved, total = kept
+    (saved,) = kept
     B, C, reset = _prepared(B, C, reset, dtype)
-    call = _Call(u, A, B, C, D, z, delta_bias, reset, delta_softplus, dtype)
+    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward=True)
     enter = None
     if call.n_segments > 1:
-        enter = call.enter(True, grad_h_last, total, (None, delta, A, B, C, z, delta_bias, grad_y))
+        enter = call.enter(True, grad_h_last, (None, delta, A, B, C, z, delta_bias, grad_y))
     grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
     grad_z = None if z is None else torch.empty_like(z)
     grad_h0 = call.new(call.b, call.d, call.n)
