@@ -117,8 +117,6 @@ def selective_scan(
 
     backend = backends.choose(backend, u, partial(_why_not, A))
     dtype = _state_dtype(tensors)
-    if h0 is None:
-        h0 = torch.zeros(b, d, n, dtype=dtype, device=u.device)
     B, C = _same_groups(*(x[:, :, None] if x.ndim == 3 else x for x in (B, C)))  # (b l g n) or (d n)
     reset = None if seq_idx is None else _where_it_changes(seq_idx)
     arguments = (u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, dtype)
@@ -210,15 +208,16 @@ def selective_scan_step(
 
 
 def _naive(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None, delta_bias: Tensor | None,
-           h0: Tensor, reset: Tensor | None, delta_softplus: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:  # fmt: skip
+           h0: Tensor | None, reset: Tensor | None, delta_softplus: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:  # fmt: skip
     y_dtype, real = u.dtype, dtype.to_real()
     u, delta = u.to(real), delta.to(real)  # (b l d)
     if delta_bias is not None:
         delta = delta + delta_bias.to(real)  # (b l d)
     if delta_softplus:
         delta = softplus(delta)  # (b l d)
-    l, d = u.shape[1:]
-    A, h0 = A.to(dtype), h0.to(dtype)
+    (b, l, d), n = u.shape, A.shape[1]
+    A = A.to(dtype)  # (d n)
+    h0 = A.new_zeros(b, d, n) if h0 is None else h0.to(dtype)  # (b d n)
     y, h_last = torch.zeros_like(u), h0  # (b l d), (b d n)
     if l > 0:
         B_steps, C_steps = (_steps(x.to(torch.promote_types(x.dtype, real)), l, d) for x in (B, C))
@@ -260,7 +259,7 @@ def _where_it_changes(seq_idx: Tensor) -> Tensor:
 
 
 def _compiled(module: ModuleType, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None,
-              delta_bias: Tensor | None, h0: Tensor, reset: Tensor | None, delta_softplus: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:  # fmt: skip
+              delta_bias: Tensor | None, h0: Tensor | None, reset: Tensor | None, delta_softplus: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:  # fmt: skip
     inputs = (u, delta, A, B, C, D, z, delta_bias, h0)
     save = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     return _KernelScan.apply(module, dtype, delta_softplus, save, reset, *inputs)

@@ -27,12 +27,14 @@ LN2 = tl.constexpr(0.6931471805599453)
 
 T_FWD = 8  # steps in a tile: T = 4 prefetches too little, 16 needs too many registers
 T_BWD = 4  # the backward keeps a tile's states: 8 spill
-CHUNK = 64  # steps between saved states; a multiple of both
+CHUNKS = (64, 32)  # steps between saved states: the longest that makes WANTED chunks; multiples of both tiles
 LANES = 32
 REGISTERS = 168  # at most: three warps to a scheduler; at 169 there would be two
-# With fewer than ENOUGH programs time is cut, to get about WANTED of them.
-ENOUGH = 2048
-WANTED = 4096
+# What keeps a large GPU busy: time is cut into segments, to make about WANTED programs.
+WANTED = 8192
+# With ENOUGH channels to make this many warps of half as many channels, the forward does better without: a segment is scanned twice.
+ENOUGH = 1024
+AT_ONCE = 2112  # programs of one launch of the backward: each has scratch memory of its own
 
 
 # ---- small functions -------------------------------------------------------------------------------------------------
@@ -128,16 +130,16 @@ def _starts_anew(reset_ptr, row, t, t1):
 
 
 @triton.jit
-def _owned(l, d, groups, segment, n_segments, BLOCK_D: tl.constexpr):
-    """What this program owns: channels of one group of one sequence, and the steps [t0, t1). Offsets into memory are 64-bit."""
+def _owned(l, d, groups, segment, n_segments, first, count, BLOCK_D: tl.constexpr):
+    """What this program owns: channels of one group of one sequence, and the steps [t0, t1). Offsets into memory are 64-bit.
+    A launch covers `count` blocks of channels of each group, from number `first`."""
     pid = tl.program_id(0).to(tl.int64)
     in_group = d // groups
-    n_blocks = groups * tl.cdiv(in_group, BLOCK_D)
-    block = (pid % n_blocks).to(tl.int32)
-    pid_k = ((pid // n_blocks) % n_segments).to(tl.int32)
-    pid_b = pid // n_blocks // n_segments
-    group = block // tl.cdiv(in_group, BLOCK_D)
-    offs = (block % tl.cdiv(in_group, BLOCK_D)) * BLOCK_D + tl.arange(0, BLOCK_D)
+    block = (pid % (groups * count)).to(tl.int32)
+    pid_k = ((pid // (groups * count)) % n_segments).to(tl.int32)
+    pid_b = pid // (groups * count) // n_segments
+    group = block // count
+    offs = (first + block % count) * BLOCK_D + tl.arange(0, BLOCK_D)
     t0 = pid_k * segment
     return pid_b, pid_k, block, group, group * in_group + offs, offs < in_group, t0, tl.minimum(t0 + segment, l)
 
@@ -145,11 +147,11 @@ def _owned(l, d, groups, segment, n_segments, BLOCK_D: tl.constexpr):
 # ---- forward ---------------------------------------------------------------------------------------------------------
 @triton.jit(do_not_specialize=["shift"])
 def _fwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, h0_ptr, reset_ptr, enter_ptr, y_ptr, h_last_ptr, saved_ptr,
-         l, d, n, groups, shift, segment, n_segments, chunk, n_chunks,
+         l, d, n, groups, shift, segment, n_segments, first, count, chunk, n_chunks,
          N: tl.constexpr, T: tl.constexpr, BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, EVEN: tl.constexpr, SOFTPLUS: tl.constexpr,
          HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESET: tl.constexpr, FIXED_B: tl.constexpr,
-         FIXED_C: tl.constexpr, SPLIT: tl.constexpr, SAVE: tl.constexpr):  # fmt: skip
-    pid_b, pid_k, _, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, BLOCK_D)
+         FIXED_C: tl.constexpr, SPLIT: tl.constexpr, HAS_H0: tl.constexpr, SAVE: tl.constexpr):  # fmt: skip
+    pid_b, pid_k, _, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, first, count, BLOCK_D)
     offs_n = tl.arange(0, N)
     offs_t = tl.arange(0, T)
     offs_dn = offs_d[:, None] * n + offs_n[None, :]  # (BLOCK_D, N), into (d n)
@@ -168,9 +170,10 @@ def _fwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, h0_ptr, 
         bias = tl.load(bias_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
     if HAS_D:
         D = tl.load(D_ptr + offs_d, mask=mask_d, other=0.0).to(FLOAT)  # (BLOCK_D)
+    h = tl.zeros((BLOCK_D, N), FLOAT)
     if SPLIT:
         h = tl.load(enter_ptr + (pid_b * n_segments + pid_k) * N * d + offs_nd, mask=mask_d[:, None], other=0.0)
-    else:
+    elif HAS_H0:
         h = tl.load(h0_ptr + pid_b * d * n + offs_dn, mask=mask_dn, other=0.0).to(FLOAT)  # (BLOCK_D, N)
     warm = tl.zeros((T * N,), FLOAT)
 
@@ -257,11 +260,13 @@ def _sum_over_d(x, BLOCK_D: tl.constexpr, N: tl.constexpr):
 @triton.jit(do_not_specialize=["shift", "zero"])
 def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_ptr, grad_y_ptr, grad_h_last_ptr, saved_ptr, enter_ptr, parked_ptr,
          grad_u_ptr, grad_delta_ptr, grad_A_ptr, grad_B_ptr, grad_C_ptr, grad_D_ptr, grad_z_ptr, grad_bias_ptr, grad_h0_ptr,
-         l, d, n, groups, shift, segment, n_segments, chunk, n_chunks, bl, zero,
+         l, d, n, groups, shift, segment, n_segments, first, count, chunk, n_chunks, bl, zero,
          N: tl.constexpr, T: tl.constexpr, BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, EVEN: tl.constexpr, SOFTPLUS: tl.constexpr,
          HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESET: tl.constexpr, FIXED_B: tl.constexpr,
          FIXED_C: tl.constexpr, SPLIT: tl.constexpr, HAS_GRAD_H: tl.constexpr):  # fmt: skip
-    pid_b, pid_k, block, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, BLOCK_D)
+    pid_b, pid_k, block, group, offs_d, mask_d, t0, t1 = _owned(
+        l, d, groups, segment, n_segments, first, count, BLOCK_D
+    )
     program = tl.program_id(0).to(tl.int64)
     offs_n = tl.arange(0, N)
     offs_t = tl.arange(0, T)
@@ -440,12 +445,12 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
 # ---- time cut into segments --------------------------------------------------------------------------------------------
 @triton.jit(do_not_specialize=["shift"])
 def _segment(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, z_ptr, bias_ptr, reset_ptr, grad_y_ptr, end_ptr, total_ptr,
-             l, d, n, groups, shift, segment, n_segments,
+             l, d, n, groups, shift, segment, n_segments, first, count,
              N: tl.constexpr, T: tl.constexpr, BLOCK_D: tl.constexpr, FLOAT: tl.constexpr, EVEN: tl.constexpr, SOFTPLUS: tl.constexpr,
              HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESET: tl.constexpr, FIXED_B: tl.constexpr, FIXED_C: tl.constexpr,
              REVERSE: tl.constexpr):  # fmt: skip
     """One segment from zero: the state at its end, and its sum of delta. REVERSE: from its end to its start, what it hands to the step before it."""
-    pid_b, pid_k, _, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, BLOCK_D)
+    pid_b, pid_k, _, group, offs_d, mask_d, t0, t1 = _owned(l, d, groups, segment, n_segments, first, count, BLOCK_D)
     offs_n = tl.arange(0, N)
     offs_t = tl.arange(0, T)
     offs_dn = offs_d[:, None] * n + offs_n[None, :]  # (BLOCK_D, N), into (d n)
@@ -578,60 +583,71 @@ def _step(h_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, 
 
 
 # ---- launch ------------------------------------------------------------------------------------------------------------
-def _plan(b, l, d, groups, N, backward):
-    """Channels of a program, the number of segments and the length of each, in whole chunks."""
-    # 32 lanes hold 16 states each: of 32 channels with up to 16, of 16 with 32, and so on.
-    block_d = min(LANES, max(1, LANES * 16 // N))
-    n_chunks = triton.cdiv(l, CHUNK)
-    programs = b * groups * triton.cdiv(d // groups, block_d)
-    if programs >= ENOUGH:
-        return block_d, 1, n_chunks * CHUNK
-    chunks = max(1, n_chunks * programs // WANTED)  # in a segment
-    return block_d, triton.cdiv(n_chunks, chunks), chunks * CHUNK
-
-
 class _Call:
-    """What the forward and the backward of one call share: sizes, plan, flags."""
+    """What the launches of one call share: sizes, flags, and the plan of who owns what."""
 
-    def __init__(self, u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward):
+    def __init__(self, u, A, B, C, z, delta_bias, reset, delta_softplus, dtype):
         (self.b, self.l, self.d), self.n = u.shape, A.shape[1]
         self.N = triton.next_power_of_2(self.n)
         self.groups = next((x.shape[2] for x in (B, C) if x.ndim == 4), 1)
-        self.block_d, self.n_segments, self.segment = _plan(self.b, self.l, self.d, self.groups, self.N, backward)
-        self.n_blocks = self.groups * triton.cdiv(self.d // self.groups, self.block_d)
-        self.grid = (self.b * self.n_segments * self.n_blocks,)
         self.dtype, self.device, self.reset = dtype, u.device, reset
-        self.sizes = dict(
-            l=self.l, d=self.d, n=self.n, groups=self.groups, shift=0, segment=self.segment, n_segments=self.n_segments
-        )
-        self.chunks = dict(chunk=CHUNK, n_chunks=triton.cdiv(self.l, CHUNK))
-        self.kind = dict(
-            N=self.N, BLOCK_D=self.block_d, FLOAT=tl.float64 if dtype == torch.float64 else tl.float32, num_warps=1
-        )
+        self.float = tl.float64 if dtype == torch.float64 else tl.float32
+        # Up to 16 states to a lane: 32 channels of up to 16 states, 16 of 32, and so on.
+        self.own(min(LANES, max(1, LANES * 16 // self.N)))
+        programs = self.b * self.groups * self.count
+        self.chunk = next((c for c in CHUNKS if programs * triton.cdiv(self.l, c) >= WANTED), CHUNKS[-1])
+        self.n_chunks = triton.cdiv(self.l, self.chunk)
+        self.cut(max(1, self.n_chunks * programs // WANTED))
         self.flags = dict(SOFTPLUS=delta_softplus, HAS_Z=z is not None, HAS_BIAS=delta_bias is not None, HAS_RESET=reset is not None,
                           FIXED_B=B.ndim == 2, FIXED_C=C.ndim == 2)  # fmt: skip
 
-    def tile(self, T):
-        """A tile's length, and whether every tile of every program is whole: then no load needs a mask."""
-        whole = self.l % T == 0 and self.d // self.groups % self.block_d == 0 and self.n == self.N
-        return dict(T=T, EVEN=whole)
+    def own(self, block_d):
+        """A program owns block_d channels."""
+        self.block_d = block_d
+        self.count = triton.cdiv(self.d // self.groups, block_d)  # blocks in a group
+
+    def cut(self, chunks):
+        """A segment is that many chunks."""
+        self.segment = chunks * self.chunk
+        self.n_segments = triton.cdiv(self.n_chunks, chunks)
+
+    def plan_forward(self):
+        """With enough channels, the forward does without cuts, if need be with more and smaller programs: a cut costs a second scan."""
+        programs = self.b * self.groups * self.count
+        if programs >= ENOUGH // 2:
+            self.cut(self.n_chunks)
+            if programs < 2 * ENOUGH and self.block_d > 1:
+                self.own(self.block_d // 2)
+
+    def grid(self, count):
+        return (self.b * self.n_segments * self.groups * count,)
+
+    def options(self, T, first=0, count=None):
+        """Of a launch with tiles of T steps. EVEN: every tile of every program is whole, and no load needs a mask."""
+        even = self.l % T == 0 and self.d // self.groups % self.block_d == 0 and self.n == self.N
+        return dict(l=self.l, d=self.d, n=self.n, groups=self.groups, shift=0, segment=self.segment, n_segments=self.n_segments, first=first,
+                    count=count or self.count, N=self.N, T=T, BLOCK_D=self.block_d, FLOAT=self.float, EVEN=even, num_warps=1, **self.flags)  # fmt: skip
+
+    def chunks(self):
+        return dict(chunk=self.chunk, n_chunks=self.n_chunks)
 
     def new(self, *shape):
         return torch.empty(shape, dtype=self.dtype, device=self.device)
 
     def enter(self, reverse, start, inputs):
-        """What enters each segment, (b n_segments N d)."""
+        """What enters each segment, (b n_segments N d); None when there is but one."""
+        if self.n_segments == 1:
+            return None
         u, delta, A, B, C, z, delta_bias, grad_y = inputs
         end, total = self.new(self.b, self.n_segments, self.N, self.d), self.new(self.b, self.n_segments, self.d)
-        _segment[self.grid](u, delta, A, B, C, z, delta_bias, self.reset, grad_y, end, total, **self.sizes, **self.kind,
-                            **self.flags, **self.tile(T_BWD if reverse else T_FWD), REVERSE=reverse)  # fmt: skip
+        _segment[self.grid(self.count)](u, delta, A, B, C, z, delta_bias, self.reset, grad_y, end, total,
+                                        **self.options(T_BWD if reverse else T_FWD), REVERSE=reverse)  # fmt: skip
         cut = None
         if self.reset is not None:
             padded = torch.nn.functional.pad(self.reset, (0, self.n_segments * self.segment - self.l))
             cut = padded.reshape(self.b, self.n_segments, self.segment).amax(2)  # (b n_segments)
-        block_d = LANES
-        _carry[(self.b * self.N * triton.cdiv(self.d, block_d),)](
-            A, start, cut, end, total, self.d, self.n, 0, self.n_segments, AHEAD=8, N=self.N, BLOCK_D=block_d, FLOAT=self.kind["FLOAT"],
+        _carry[(self.b * self.N * triton.cdiv(self.d, LANES),)](
+            A, start, cut, end, total, self.d, self.n, 0, self.n_segments, AHEAD=8, N=self.N, BLOCK_D=LANES, FLOAT=self.float,
             HAS_START=start is not None, HAS_RESET=cut is not None, REVERSE=reverse, num_warps=1)  # fmt: skip
         return end
 
@@ -644,14 +660,13 @@ def _prepared(B, C, reset, dtype):
 def selective_scan_fwd(u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, *, save, dtype):
     """-> y (b l d) in u's dtype, h_last (b d n) in `dtype`, and what the backward wants: the states at the start of each chunk."""
     B, C, reset = _prepared(B, C, reset, dtype)
-    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward=False)
+    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype)
+    call.plan_forward()
     y, h_last = torch.empty_like(u), call.new(call.b, call.d, call.n)
-    saved = call.new(call.b, call.chunks["n_chunks"], call.N, call.d) if save else None
-    enter = None
-    if call.n_segments > 1:
-        enter = call.enter(False, h0, (u, delta, A, B, C, z, delta_bias, None))
-    _fwd[call.grid](u, delta, A, B, C, D, z, delta_bias, h0, reset, enter, y, h_last, saved, **call.sizes, **call.chunks, **call.kind,
-                    **call.flags, **call.tile(T_FWD), HAS_D=D is not None, SPLIT=enter is not None, SAVE=save, maxnreg=REGISTERS)  # fmt: skip
+    saved = call.new(call.b, call.n_chunks, call.N, call.d) if save else None
+    enter = call.enter(False, h0, (u, delta, A, B, C, z, delta_bias, None))
+    _fwd[call.grid(call.count)](u, delta, A, B, C, D, z, delta_bias, h0, reset, enter, y, h_last, saved, **call.chunks(), **call.options(T_FWD),
+                                HAS_D=D is not None, SPLIT=enter is not None, HAS_H0=h0 is not None, SAVE=save, maxnreg=REGISTERS)  # fmt: skip
     return y, h_last, (saved,) if save else ()
 
 
@@ -659,50 +674,56 @@ def selective_scan_bwd(kept, grad_y, grad_h_last, u, delta, A, B, C, D, z, delta
     """-> grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_delta_bias, grad_h0; None where the input is None."""
     (saved,) = kept
     B, C, reset = _prepared(B, C, reset, dtype)
-    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward=True)
-    enter = None
-    if call.n_segments > 1:
-        enter = call.enter(True, grad_h_last, (None, delta, A, B, C, z, delta_bias, grad_y))
+    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype)
+    enter = call.enter(True, grad_h_last, (None, delta, A, B, C, z, delta_bias, grad_y))
     grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
     grad_z = None if z is None else torch.empty_like(z)
     grad_h0 = call.new(call.b, call.d, call.n)
-    # Partial sums: of a parameter, one for each sequence and segment; of B and C, one for each block of channels.
-    per_channel = (call.b, call.n_segments, call.N, call.d)
-    grad_A, grad_D, grad_bias = (
-        call.new(*per_channel),
-        call.new(*per_channel[:2], call.d),
-        call.new(*per_channel[:2], call.d),
+    # Partial sums of the parameters, one for each sequence and segment.
+    part, part_n = (call.b, call.n_segments, call.d), (call.b, call.n_segments, call.N, call.d)
+    grad_A, grad_D, grad_bias = call.new(*part_n), call.new(*part), call.new(*part)
+
+    # A launch takes `count` blocks of channels of each group. It leaves partial sums of grad_B and grad_C, one for each block; they are added
+    # before the next launch uses their memory again.
+    n_launches = triton.cdiv(call.grid(call.count)[0], AT_ONCE)
+    count = triton.cdiv(call.count, n_launches)
+    partial_B, partial_C = (
+        call.new(*(part_n if x.ndim == 2 else (call.groups * count, call.b, call.l, call.n))) for x in (B, C)
     )
-    grad_B, grad_C = (
-        call.new(*(per_channel if x.ndim == 2 else (call.n_blocks, call.b, call.l, call.n))) for x in (B, C)
-    )
-    parked = call.new(call.grid[0], CHUNK // T_BWD, call.N, call.block_d)
-    _bwd[call.grid](u, delta, A, B, C, D, z, delta_bias, reset, grad_y, grad_h_last, saved, enter, parked,
-                    grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_bias, grad_h0,
-                    **call.sizes, **call.chunks, bl=call.b * call.l, zero=0.0, **call.kind, **call.flags, **call.tile(T_BWD),
-                    HAS_D=D is not None, SPLIT=enter is not None, HAS_GRAD_H=grad_h_last is not None)  # fmt: skip
+    parked = call.new(call.grid(count)[0], call.chunk // T_BWD, call.N, call.block_d)
+    grad_B = grad_C = None
+    for first in range(0, call.count, count):
+        now = min(count, call.count - first)
+        _bwd[call.grid(now)](u, delta, A, B, C, D, z, delta_bias, reset, grad_y, grad_h_last, saved, enter, parked,
+                             grad_u, grad_delta, grad_A, partial_B, partial_C, grad_D, grad_z, grad_bias, grad_h0,
+                             **call.chunks(), bl=call.b * call.l, zero=0.0, **call.options(T_BWD, first, now), HAS_D=D is not None,
+                             SPLIT=enter is not None, HAS_GRAD_H=grad_h_last is not None)  # fmt: skip
+        if B.ndim == 4:
+            grad_B = _add_blocks(grad_B, partial_B, call.groups, now)
+        if C.ndim == 4:
+            grad_C = _add_blocks(grad_C, partial_C, call.groups, now)
 
     def parameter(partial):
         """(b n_segments N d) -> (d n)"""
         return partial.sum((0, 1))[: call.n].T
 
-    def map_(partial, x):
-        """B's or C's: (d n), or (b l g n) from one partial for each block of channels."""
-        if x.ndim == 2:
-            return parameter(partial)
-        return partial.reshape(call.groups, -1, *partial.shape[1:]).sum(1).permute(1, 2, 0, 3)
-
     return (
         grad_u,
         grad_delta,
         parameter(grad_A),
-        map_(grad_B, B),
-        map_(grad_C, C),
+        parameter(partial_B) if B.ndim == 2 else grad_B,
+        parameter(partial_C) if C.ndim == 2 else grad_C,
         None if D is None else grad_D.sum((0, 1)),
         grad_z,
         None if delta_bias is None else grad_bias.sum((0, 1)),
         grad_h0,
     )
+
+
+def _add_blocks(grad, partial, groups, now):
+    """(b l g n): the sum over the `now` blocks of channels that a launch took of each group, added to what earlier launches left."""
+    new = partial[: groups * now].unflatten(0, (groups, now)).sum(1).permute(1, 2, 0, 3)  # (b l g n)
+    return new if grad is None else grad.add_(new)
 
 
 def selective_scan_step(h, u_t, delta_t, A, B_t, C_t, D, z_t, delta_bias, delta_softplus, *, dtype):
