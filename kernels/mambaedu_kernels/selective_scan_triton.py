@@ -30,10 +30,8 @@ T_BWD = 4  # the backward keeps a tile's states: 8 spill
 CHUNKS = (64, 32)  # steps between saved states: the longest that makes WANTED chunks; multiples of both tiles
 LANES = 32
 REGISTERS = 168  # at most: three warps to a scheduler; at 169 there would be two
-# What keeps a large GPU busy: time is cut into segments, to make about WANTED programs.
-WANTED = 8192
-# With ENOUGH channels to make this many warps of half as many channels, the forward does better without: a segment is scanned twice.
-ENOUGH = 1024
+WANTED = 8192  # programs, where time is cut into segments
+ENOUGH = 2048  # programs: with so many, time is not cut
 AT_ONCE = 2112  # programs of one launch of the backward: each has scratch memory of its own
 
 
@@ -234,27 +232,39 @@ def _fwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, h0_ptr, 
 
 # ---- backward --------------------------------------------------------------------------------------------------------
 @triton.jit
-def _sum_over_d(x, BLOCK_D: tl.constexpr, N: tl.constexpr):
-    """(BLOCK_D, N) -> the sum over channels. A plain sum shuffles log2(32) times for each of the N states. When all 32 lanes hold N <= 32
-    states, a butterfly transposes as it adds: at step s a lane keeps the states whose bit s is that of its own number, and sends the others.
-    Entry j of the (BLOCK_D) result is the sum for state j % N; otherwise the result is (N)."""
-    if BLOCK_D == 32 and N <= 32:
-        lane = tl.arange(0, 32)
-        for s in tl.static_range(5):
-            if 2**s < N:
-                even, odd = tl.split(x.reshape(32, N // 2 ** (s + 1), 2))  # (32, N / 2^(s+1))
-                mine = ((lane >> s) & 1)[:, None] == 1
-                send = tl.where(mine, even, odd)
-                x = tl.where(mine, odd, even) + tl.gather(
-                    send, tl.broadcast_to((lane ^ (1 << s))[:, None], send.shape), 0
-                )
-        x = x.reshape(32)
-        for s in tl.static_range(5):
-            if 2**s >= N:
-                x = x + tl.gather(x, lane ^ (1 << s), 0)
-    else:
-        x = tl.sum(x, 0)
+def _sum_over_d(x, BLOCK_D: tl.constexpr):
+    """(BLOCK_D, N) -> the sum over channels. Plain sums would shuffle log2(BLOCK_D) times for every state. A butterfly transposes as it adds:
+    at step s a lane keeps the upper or the lower half of its states, as bit s of its channel says, and sends the other half to the lane that
+    differs in that bit. So the number of states halves with each step, and where a sum ends up is what `_states_of_sums` says."""
+    channel = tl.arange(0, BLOCK_D)
+    for s in tl.static_range(5):
+        if 2**s < BLOCK_D:
+            partner = (channel ^ (1 << s))[:, None]
+            if x.shape[1] * BLOCK_D > 32:
+                low, high = tl.split(x.reshape(BLOCK_D, 2, x.shape[1] // 2).permute(0, 2, 1))
+                upper = ((channel >> s) & 1)[:, None] == 1
+                send = tl.where(upper, low, high)
+                x = tl.where(upper, high, low) + tl.gather(send, tl.broadcast_to(partner, send.shape), 0)
+            else:  # one state is left in each lane
+                x = x + tl.gather(x, tl.broadcast_to(partner, x.shape), 0)
     return x
+
+
+@triton.jit
+def _states_of_sums(BLOCK_D: tl.constexpr, N: tl.constexpr):
+    """Which state's sum each entry of `_sum_over_d` holds; N and more for the copies that nobody needs."""
+    channel = tl.arange(0, BLOCK_D)
+    first = tl.zeros((BLOCK_D,), tl.int32)
+    for s in tl.static_range(5):
+        if 2**s < BLOCK_D:
+            bit = (channel >> s) & 1
+            if N // 2**s * BLOCK_D > 32:
+                first += bit * (N // 2 ** (s + 1))
+            else:
+                first += bit * N
+    SMALL: tl.constexpr = N if N * BLOCK_D <= 32 else 32 // BLOCK_D
+    LEFT: tl.constexpr = SMALL if SMALL > N // BLOCK_D else N // BLOCK_D
+    return first[:, None] + tl.arange(0, LEFT)[None, :]  # (BLOCK_D, LEFT)
 
 
 @triton.jit(do_not_specialize=["shift", "zero"])
@@ -276,8 +286,7 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
     offs_td = offs_t[None, :].to(tl.int64) * d + offs_d[:, None] + shift  # (BLOCK_D, T), into (l d)
     mask_dn = mask_d[:, None] & (offs_n < n)[None, :]
     # The sums over channels: one row of n for each step and each block of channels.
-    SUMS: tl.constexpr = 32 if BLOCK_D == 32 and N <= 32 else N
-    offs_sum = tl.arange(0, SUMS)
+    offs_sum = _states_of_sums(BLOCK_D, N)
     rows_before = block.to(tl.int64) * bl
 
     A2 = tl.load(A_ptr + offs_dn, mask=mask_dn, other=0.0).to(FLOAT) * LOG2E  # (BLOCK_D, N)
@@ -395,7 +404,7 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
                 else:
                     tl.store(
                         grad_B_ptr + (rows_before + row + i) * n + offs_sum,
-                        _sum_over_d(grad_B, BLOCK_D, N),
+                        _sum_over_d(grad_B, BLOCK_D),
                         mask=mask_sum,
                     )
                 if FIXED_C:
@@ -403,7 +412,7 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
                 else:
                     tl.store(
                         grad_C_ptr + (rows_before + row + i) * n + offs_sum,
-                        _sum_over_d(grad_C, BLOCK_D, N),
+                        _sum_over_d(grad_C, BLOCK_D),
                         mask=mask_sum,
                     )
             grad_u = delta * along_B
@@ -583,41 +592,36 @@ def _step(h_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, 
 
 
 # ---- launch ------------------------------------------------------------------------------------------------------------
+def _plan(b, l, d, groups, N, backward):
+    """-> the channels of a program, the steps of a chunk, the chunks of a segment."""
+    # Up to 16 states to a lane: 32 channels of up to 16 states, 16 of 32, and so on.
+    block_d = min(LANES, max(1, LANES * 16 // N))
+    programs = b * groups * triton.cdiv(d // groups, block_d)
+    chunk = next((c for c in CHUNKS if programs * triton.cdiv(l, c) >= WANTED), CHUNKS[-1])
+    n_chunks = triton.cdiv(l, chunk)
+    if programs >= ENOUGH:
+        return block_d, chunk, n_chunks
+    # Every cut costs the forward a second scan: down to a quarter of that, twice as many programs with half the channels are better.
+    if programs >= ENOUGH // 4 and not backward:
+        return max(1, block_d // 2), chunk, n_chunks
+    return block_d, chunk, max(1, n_chunks * programs // WANTED)
+
+
 class _Call:
     """What the launches of one call share: sizes, flags, and the plan of who owns what."""
 
-    def __init__(self, u, A, B, C, z, delta_bias, reset, delta_softplus, dtype):
+    def __init__(self, u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward):
         (self.b, self.l, self.d), self.n = u.shape, A.shape[1]
         self.N = triton.next_power_of_2(self.n)
         self.groups = next((x.shape[2] for x in (B, C) if x.ndim == 4), 1)
+        self.block_d, self.chunk, chunks = _plan(self.b, self.l, self.d, self.groups, self.N, backward)
+        self.segment = chunks * self.chunk
+        self.n_chunks, self.n_segments = triton.cdiv(self.l, self.chunk), triton.cdiv(self.l, self.segment)
+        self.count = triton.cdiv(self.d // self.groups, self.block_d)  # blocks of channels in a group
         self.dtype, self.device, self.reset = dtype, u.device, reset
         self.float = tl.float64 if dtype == torch.float64 else tl.float32
-        # Up to 16 states to a lane: 32 channels of up to 16 states, 16 of 32, and so on.
-        self.own(min(LANES, max(1, LANES * 16 // self.N)))
-        programs = self.b * self.groups * self.count
-        self.chunk = next((c for c in CHUNKS if programs * triton.cdiv(self.l, c) >= WANTED), CHUNKS[-1])
-        self.n_chunks = triton.cdiv(self.l, self.chunk)
-        self.cut(max(1, self.n_chunks * programs // WANTED))
         self.flags = dict(SOFTPLUS=delta_softplus, HAS_Z=z is not None, HAS_BIAS=delta_bias is not None, HAS_RESET=reset is not None,
                           FIXED_B=B.ndim == 2, FIXED_C=C.ndim == 2)  # fmt: skip
-
-    def own(self, block_d):
-        """A program owns block_d channels."""
-        self.block_d = block_d
-        self.count = triton.cdiv(self.d // self.groups, block_d)  # blocks in a group
-
-    def cut(self, chunks):
-        """A segment is that many chunks."""
-        self.segment = chunks * self.chunk
-        self.n_segments = triton.cdiv(self.n_chunks, chunks)
-
-    def plan_forward(self):
-        """With enough channels, the forward does without cuts, if need be with more and smaller programs: a cut costs a second scan."""
-        programs = self.b * self.groups * self.count
-        if programs >= ENOUGH // 2:
-            self.cut(self.n_chunks)
-            if programs < 2 * ENOUGH and self.block_d > 1:
-                self.own(self.block_d // 2)
 
     def grid(self, count):
         return (self.b * self.n_segments * self.groups * count,)
@@ -660,8 +664,7 @@ def _prepared(B, C, reset, dtype):
 def selective_scan_fwd(u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, *, save, dtype):
     """-> y (b l d) in u's dtype, h_last (b d n) in `dtype`, and what the backward wants: the states at the start of each chunk."""
     B, C, reset = _prepared(B, C, reset, dtype)
-    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype)
-    call.plan_forward()
+    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward=False)
     y, h_last = torch.empty_like(u), call.new(call.b, call.d, call.n)
     saved = call.new(call.b, call.n_chunks, call.N, call.d) if save else None
     enter = call.enter(False, h0, (u, delta, A, B, C, z, delta_bias, None))
@@ -674,7 +677,7 @@ def selective_scan_bwd(kept, grad_y, grad_h_last, u, delta, A, B, C, D, z, delta
     """-> grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_delta_bias, grad_h0; None where the input is None."""
     (saved,) = kept
     B, C, reset = _prepared(B, C, reset, dtype)
-    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype)
+    call = _Call(u, A, B, C, z, delta_bias, reset, delta_softplus, dtype, backward=True)
     enter = call.enter(True, grad_h_last, (None, delta, A, B, C, z, delta_bias, grad_y))
     grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
     grad_z = None if z is None else torch.empty_like(z)
