@@ -31,7 +31,28 @@ ROWS = (
     "sliced",
     "NaN in u",
     "inf in u",
+    "NaN in delta",
 )
+
+# What a selective scan may be asked for beside u, delta, A, B and C. Every backend gets every set of these on some row, and every row on some set.
+_FULL = ("D", "z", "delta_bias", "delta_softplus")
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "bare": (),
+    "D": ("D",),
+    "z": ("z",),
+    "delta_bias": ("delta_bias",),
+    "softplus": ("delta_softplus",),
+    "h0": ("h0",),
+    "full": _FULL,
+    "full, h0": (*_FULL, "h0"),
+    "groups": (*_FULL, "groups"),
+    "fixed B": (*_FULL, "fixed B"),
+    "fixed C": (*_FULL, "fixed C"),
+    "fixed B and C": (*_FULL, "fixed B", "fixed C"),
+    "packed": ("seq_idx",),
+    "packed, full, h0": (*_FULL, "seq_idx", "h0"),
+    "packed, groups": ("seq_idx", "groups"),
+}
 
 
 def inputs(
@@ -88,9 +109,65 @@ def inputs(
         out["B"] = normal(1, l, n).expand(b, l, n)
     elif row == "sliced":
         out["u"] = normal(b, 2 * l + 1, d + 3)[:, 1::2, 2 : 2 + d]
-    elif row in ("NaN in u", "inf in u") and l > 0:
-        out["u"] = u.clone()
-        out["u"][0, l // 2, d // 2] = float("nan" if row == "NaN in u" else "inf")
+    elif row in ("NaN in u", "inf in u", "NaN in delta") and l > 0:
+        bad, name = row.split(" in ")
+        out[name] = out[name].clone()
+        out[name][0, l // 2, d // 2] = float(bad)
+    return out
+
+
+def selective_inputs(row: str, options: str = "bare", *, seed: int = 0, **sizes: Any) -> dict[str, Any]:
+    """The arguments of `selective_scan`, by name: one row of the table with one set of options.
+
+    Under softplus, delta is the number whose softplus (of delta + delta_bias) is the delta of the row, so that each row stays what
+    its name says: "tiny delta" is then about -20 before softplus, "huge delta" up to 1000.
+
+    Args:
+        row: a name in ROWS.
+        options: a name in OPTIONS.
+        seed: of the random numbers.
+        sizes: b, l, d, n and dtype, as in `inputs`.
+
+    Returns:
+        What `inputs` has, and what the options name: D (d), z (b l d), delta_bias (d), delta_softplus, h0 (b d n); "groups" makes B and C
+        (b l g n), where g is the smallest number above 1 that divides d; "fixed" ones are (d n); seq_idx (b l) packs sequences of
+        one and more steps into each row, others in each row of the batch.
+
+    Raises:
+        ValueError: options that are not in OPTIONS, or a row that is not in ROWS.
+
+    >>> sorted(selective_inputs("plain", "h0"))
+    ['A', 'B', 'C', 'delta', 'h0', 'u']
+    """
+    if options not in OPTIONS:
+        raise ValueError(f"options must be one of {tuple(OPTIONS)}, got {options!r}")
+    names = OPTIONS[options]
+    out: dict[str, Any] = inputs(row, seed=seed, **sizes)
+    (b, l, d), n, dtype = out["u"].shape, out["A"].shape[1], out["u"].dtype
+    random = torch.Generator().manual_seed(seed + 1000)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=random, dtype=torch.float64).to(dtype)
+
+    for name, shape in (("D", (d,)), ("z", (b, l, d)), ("delta_bias", (d,)), ("h0", (b, d, n))):
+        if name in names:
+            out[name] = normal(*shape)
+    if "groups" in names:
+        g = next((g for g in range(2, d + 1) if d % g == 0), 1)
+        out["B"], out["C"] = (
+            torch.stack([x, *(normal(b, l, n) for _ in range(g - 1))], dim=2) for x in (out["B"], out["C"])
+        )
+    for name in ("B", "C"):
+        if f"fixed {name}" in names:
+            out[name] = normal(d, n)
+    if "seq_idx" in names:
+        out["seq_idx"] = (torch.rand(b, l, generator=random) < 0.3).cumsum(1)  # (b l)
+    if "delta_softplus" in names:
+        out["delta_softplus"] = True
+        wide = out["delta"].double()
+        out["delta"] = (wide + torch.log(-torch.expm1(-wide))).clamp(min=-40).to(dtype)  # (b l d), softplus backwards
+    if "delta_bias" in names:
+        out["delta"] = out["delta"] - out["delta_bias"]
     return out
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from mambaedu import convolution, discretize
-from mambaedu.lab.testing import LENGTHS, ROWS, check_shapes, inputs, linear_inputs
+from mambaedu.lab.testing import LENGTHS, OPTIONS, ROWS, check_shapes, inputs, linear_inputs, selective_inputs
 from mambaedu.linear_scan import linear_scan_naive
+from mambaedu.selective_scan import selective_scan_naive
 
 B, D, N = 2, 3, 4
 
@@ -52,6 +53,8 @@ def test_each_row_is_what_its_name_says():
     assert (inputs("left padding", l=16)["u"][:, 8:] != 0).all()
     assert inputs("NaN in u", l=16)["u"].isnan().sum() == 1
     assert inputs("inf in u", l=16)["u"].isinf().sum() == 1
+    assert inputs("NaN in delta", l=16)["delta"].isnan().sum() == 1
+    assert not inputs("NaN in delta", l=16)["u"].isnan().any()
     assert not plain["u"].isnan().any()
 
 
@@ -76,6 +79,47 @@ def test_linear_inputs_are_mambas_rule():
 def test_an_unknown_row_is_refused():
     with pytest.raises(ValueError, match=r"row must be one of \('plain', .*\), got 'plane'"):
         inputs("plane")
+    with pytest.raises(ValueError, match=r"options must be one of \('bare', .*\), got 'fool'"):
+        selective_inputs("plain", "fool")
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_options_are_what_their_names_say(options):
+    for l in LENGTHS:
+        x = selective_inputs("plain", options, b=B, l=l, d=D, n=N)
+        names = OPTIONS[options]
+        shapes = {"u": (B, l, D), "delta": (B, l, D), "A": (D, N)}
+        for name in ("B", "C"):
+            shapes[name] = (D, N) if f"fixed {name}" in names else (B, l, 3, N) if "groups" in names else (B, l, N)
+        more = {"D": (D,), "z": (B, l, D), "delta_bias": (D,), "h0": (B, D, N), "seq_idx": (B, l)}
+        shapes |= {name: shape for name, shape in more.items() if name in names}
+        assert x.pop("delta_softplus", False) == ("delta_softplus" in names)
+        assert {name: tuple(t.shape) for name, t in x.items()} == shapes
+        assert {t.dtype for name, t in x.items() if name != "seq_idx"} == {torch.float64}
+
+
+@pytest.mark.parametrize("row", ["plain", "zero delta", "tiny delta", "huge delta"])
+@pytest.mark.parametrize("options", ["full", "delta_bias"])
+def test_the_step_size_is_that_of_the_row_whatever_comes_before_it(row, options):
+    x, expected = selective_inputs(row, options, l=33), inputs(row, l=33)["delta"]
+    delta = x["delta"] + x["delta_bias"]
+    if options == "full":
+        delta = torch.nn.functional.softplus(delta, threshold=50)
+    assert (delta - expected).abs().max() <= 1e-14 * max(1, expected.max())
+
+
+def test_packed_rows_hold_sequences_of_one_step_and_of_more():
+    seq_idx = selective_inputs("plain", "packed", l=65)["seq_idx"]
+    lengths = {int(count) for row in seq_idx for count in row.unique_consecutive(return_counts=True)[1]}
+    assert 1 in lengths
+    assert max(lengths) > 4
+    assert not torch.equal(seq_idx[0], seq_idx[1])
+
+
+def test_groups_differ():
+    x = selective_inputs("plain", "groups", d=4)
+    assert x["B"].shape[2] == 2
+    assert not torch.equal(x["B"][:, :, 0], x["B"][:, :, 1])
 
 
 # ---- shape comments -------------------------------------------------------------------------------------------------
@@ -140,6 +184,18 @@ def test_a_true_comment_passes_and_the_function_does_what_it_did():
 def test_the_linear_scan_tells_the_truth():
     a, b, h0 = linear_inputs("with h0", l=5, b=B, d=D, n=N)
     assert torch.equal(check_shapes(linear_scan_naive)(a, b, h0), linear_scan_naive(a, b, h0))
+
+
+def test_the_selective_scan_tells_the_truth():
+    x = selective_inputs("plain", "h0", l=5, b=B, d=D, n=N)
+    per_step = [[m[:, t, None] for t in range(5)] for m in (x["B"], x["C"])]  # (b 1 n) each
+    reset = torch.zeros(B, 5, dtype=torch.bool)
+    reset[1, 2] = True
+    for arguments in ((*per_step, x["h0"], None), (*per_step, x["h0"], reset)):
+        got = check_shapes(selective_scan_naive)(x["u"], x["delta"], x["A"], *arguments)
+        expected = selective_scan_naive(x["u"], x["delta"], x["A"], *arguments)
+        assert all(torch.equal(g, e) for g, e in zip(got, expected, strict=True))
+    assert "_check_shape" in check_shapes(selective_scan_naive).__code__.co_names
 
 
 DIAGONAL = [name for name in dir(discretize) if name.endswith("_diagonal")]
