@@ -25,14 +25,14 @@ import triton.language as tl
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
 
-T_FWD = 8  # steps in a tile: T = 4 prefetches too little, 16 needs too many registers
-T_BWD = 4  # the backward keeps a tile's states: 8 spill
-CHUNKS = (64, 32)  # steps between saved states: the longest that makes WANTED chunks; multiples of both tiles
+CHUNK = 32  # steps between saved states
+T_BWD = 4  # steps in a tile of the backward, which keeps the states of a tile: 8 spill
 LANES = 32
-REGISTERS = 168  # at most: three warps to a scheduler; at 169 there would be two
-WANTED = 8192  # programs, where time is cut into segments
-ENOUGH = 2048  # programs: with so many, time is not cut
-AT_ONCE = 2112  # programs of one launch of the backward: each has scratch memory of its own
+# How many programs a large GPU wants. With ENOUGH of them, time is not cut. Otherwise it is, into segments of at least SHORTEST steps.
+ENOUGH = 2048
+WANTED_FWD, WANTED_BWD = 16384, 8192
+SHORTEST = 64
+AT_ONCE = 4224  # programs in one launch of the backward: each has scratch memory of its own
 
 
 # ---- small functions -------------------------------------------------------------------------------------------------
@@ -478,36 +478,55 @@ def _segment(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, z_ptr, bias_ptr, reset_ptr, 
     total = tl.zeros((BLOCK_D,), FLOAT)
     warm = tl.zeros((T * N,), FLOAT)
     n_tiles = tl.cdiv(t1 - t0, T)
-    for j in range(0, n_tiles):
-        t = t0 + j * T
-        if REVERSE:
-            t = t0 + (n_tiles - 1 - j) * T
+    FORWARDS: tl.constexpr = -1 if REVERSE else 1
+    t = t0
+    if REVERSE:
+        t = t0 + (n_tiles - 1) * T
+
+    # Load the first tile.
+    row = pid_b * l + t
+    mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
+    x_ptr = grad_y_ptr if REVERSE else u_ptr  # what drives the state
+    x_next = tl.load(x_ptr + row * d + offs_td, mask=mask, other=0.0)  # (BLOCK_D, T)
+    raw_next = tl.load(delta_ptr + row * d + offs_td, mask=mask, other=0.0)  # (BLOCK_D, T)
+    if REVERSE and HAS_Z:
+        z_next = tl.load(z_ptr + row * d + offs_td, mask=mask, other=0.0)  # (BLOCK_D, T)
+    for _tile in range(0, n_tiles):
         row = pid_b * l + t
+        # Load the next tile.
         mask = (offs_t < t1 - t)[None, :] & mask_d[:, None]
-        raw = _plus(_load(delta_ptr + row * d + offs_td, mask, EVEN, FLOAT), bias, HAS_BIAS)
-        delta = _step_size(raw, mask, SOFTPLUS, EVEN)
+        x = x_next.to(FLOAT)
+        delta = _step_size(_plus(raw_next.to(FLOAT), bias, HAS_BIAS), mask, SOFTPLUS, EVEN)
+        t_next = t + FORWARDS * T
+        row_next = row + FORWARDS * T
+        mask_next = ((offs_t < t1 - t_next) & (offs_t >= t0 - t_next))[None, :] & mask_d[:, None]
+        x_next = tl.load(x_ptr + row_next * d + offs_td, mask=mask_next, other=0.0)
+        raw_next = tl.load(delta_ptr + row_next * d + offs_td, mask=mask_next, other=0.0)
+        if REVERSE and HAS_Z:
+            z = z_next.to(FLOAT)
+            x *= z * _sigmoid(z)
+            z_next = tl.load(z_ptr + row_next * d + offs_td, mask=mask_next, other=0.0)
+        if REVERSE and not FIXED_C:
+            warm += _warm(C_ptr, t - 2 * T, t0, t1, row - 2 * T, groups, group, n, N, T, FLOAT)
+        if not REVERSE and not FIXED_B:
+            warm += _warm(B_ptr, t + 2 * T, t0, t1, row + 2 * T, groups, group, n, N, T, FLOAT)
+
+        # Compute T steps.
         total += tl.sum(delta, 1)
         if REVERSE:
-            if not FIXED_C:
-                warm += _warm(C_ptr, t - 2 * T, t0, t1, row - 2 * T, groups, group, n, N, T, FLOAT)
-            grad_y = _load(grad_y_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
-            if HAS_Z:
-                z = _load(z_ptr + row * d + offs_td, mask, EVEN, FLOAT)
-                grad_y = grad_y * (z * _sigmoid(z))
             for i in tl.static_range(T - 1, -1, -1):
                 C = _row(C_ptr, C_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_C, EVEN, FLOAT)  # (1, N)
-                h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * (h + _column(grad_y, i, T)[:, None] * C)
+                h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * (h + _column(x, i, T)[:, None] * C)
                 if HAS_RESET:
                     h = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h)
         else:
-            if not FIXED_B:
-                warm += _warm(B_ptr, t + 2 * T, t0, t1, row + 2 * T, groups, group, n, N, T, FLOAT)
-            delta_u = delta * _load(u_ptr + row * d + offs_td, mask, EVEN, FLOAT)  # (BLOCK_D, T)
+            delta_u = delta * x  # (BLOCK_D, T)
             for i in tl.static_range(T):
                 B = _row(B_ptr, B_fixed, t + i, t1, row + i, groups, group, n, N, FIXED_B, EVEN, FLOAT)  # (1, N)
                 if HAS_RESET:
                     h = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h)
                 h = tl.exp2(A2 * _column(delta, i, T)[:, None]) * h + _column(delta_u, i, T)[:, None] * B
+        t = t_next
     part = pid_b * n_segments + pid_k
     tl.store(end_ptr + part * N * d + offs_nd, h, mask=mask_d[:, None])
     tl.store(total_ptr + part * d + offs_d, total, mask=mask_d)
@@ -593,18 +612,24 @@ def _step(h_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, 
 
 # ---- launch ------------------------------------------------------------------------------------------------------------
 def _plan(b, l, d, groups, N, backward):
-    """-> the channels of a program, the steps of a chunk, the chunks of a segment."""
+    """-> channels of a program, steps of a tile, registers at most, steps of a segment. All is measured on one H100; nothing depends on it but speed."""
     # Up to 16 states to a lane: 32 channels of up to 16 states, 16 of 32, and so on.
     block_d = min(LANES, max(1, LANES * 16 // N))
     programs = b * groups * triton.cdiv(d // groups, block_d)
-    chunk = next((c for c in CHUNKS if programs * triton.cdiv(l, c) >= WANTED), CHUNKS[-1])
-    n_chunks = triton.cdiv(l, chunk)
+    # 168 registers let three warps run on a scheduler; at 169 there would be two. With more states than 16 the rows of B and C need the room.
+    T, registers = (8, 168) if N <= 16 else (4, 255)
+    whole = triton.cdiv(l, CHUNK) * CHUNK
+    if backward:
+        T, registers = T_BWD, 255
+    elif ENOUGH // 4 <= programs < ENOUGH:
+        # A cut costs the forward a second scan. Half the channels, twice the programs, and longer tiles, do better.
+        if N <= 16:
+            block_d, T, registers = block_d // 2, 16, 255
+        return block_d, T, registers, whole
     if programs >= ENOUGH:
-        return block_d, chunk, n_chunks
-    # Every cut costs the forward a second scan: down to a quarter of that, twice as many programs with half the channels are better.
-    if programs >= ENOUGH // 4 and not backward:
-        return max(1, block_d // 2), chunk, n_chunks
-    return block_d, chunk, max(1, n_chunks * programs // WANTED)
+        return block_d, T, registers, whole
+    segment = max(SHORTEST, l * programs // (WANTED_BWD if backward else WANTED_FWD))
+    return block_d, T, registers, triton.cdiv(segment, CHUNK) * CHUNK
 
 
 class _Call:
@@ -614,9 +639,10 @@ class _Call:
         (self.b, self.l, self.d), self.n = u.shape, A.shape[1]
         self.N = triton.next_power_of_2(self.n)
         self.groups = next((x.shape[2] for x in (B, C) if x.ndim == 4), 1)
-        self.block_d, self.chunk, chunks = _plan(self.b, self.l, self.d, self.groups, self.N, backward)
-        self.segment = chunks * self.chunk
-        self.n_chunks, self.n_segments = triton.cdiv(self.l, self.chunk), triton.cdiv(self.l, self.segment)
+        self.block_d, self.T, self.registers, self.segment = _plan(
+            self.b, self.l, self.d, self.groups, self.N, backward
+        )
+        self.n_chunks, self.n_segments = triton.cdiv(self.l, CHUNK), triton.cdiv(self.l, self.segment)
         self.count = triton.cdiv(self.d // self.groups, self.block_d)  # blocks of channels in a group
         self.dtype, self.device, self.reset = dtype, u.device, reset
         self.float = tl.float64 if dtype == torch.float64 else tl.float32
@@ -626,14 +652,14 @@ class _Call:
     def grid(self, count):
         return (self.b * self.n_segments * self.groups * count,)
 
-    def options(self, T, first=0, count=None):
-        """Of a launch with tiles of T steps. EVEN: every tile of every program is whole, and no load needs a mask."""
-        even = self.l % T == 0 and self.d // self.groups % self.block_d == 0 and self.n == self.N
+    def options(self, first=0, count=None):
+        """Of a launch. EVEN: every tile of every program is whole, and no load needs a mask."""
+        even = self.l % self.T == 0 and self.d // self.groups % self.block_d == 0 and self.n == self.N
         return dict(l=self.l, d=self.d, n=self.n, groups=self.groups, shift=0, segment=self.segment, n_segments=self.n_segments, first=first,
-                    count=count or self.count, N=self.N, T=T, BLOCK_D=self.block_d, FLOAT=self.float, EVEN=even, num_warps=1, **self.flags)  # fmt: skip
+                    count=count or self.count, N=self.N, T=self.T, BLOCK_D=self.block_d, FLOAT=self.float, EVEN=even, num_warps=1, **self.flags)  # fmt: skip
 
     def chunks(self):
-        return dict(chunk=self.chunk, n_chunks=self.n_chunks)
+        return dict(chunk=CHUNK, n_chunks=self.n_chunks)
 
     def new(self, *shape):
         return torch.empty(shape, dtype=self.dtype, device=self.device)
@@ -645,7 +671,7 @@ class _Call:
         u, delta, A, B, C, z, delta_bias, grad_y = inputs
         end, total = self.new(self.b, self.n_segments, self.N, self.d), self.new(self.b, self.n_segments, self.d)
         _segment[self.grid(self.count)](u, delta, A, B, C, z, delta_bias, self.reset, grad_y, end, total,
-                                        **self.options(T_BWD if reverse else T_FWD), REVERSE=reverse)  # fmt: skip
+                                        **self.options(), REVERSE=reverse)  # fmt: skip
         cut = None
         if self.reset is not None:
             padded = torch.nn.functional.pad(self.reset, (0, self.n_segments * self.segment - self.l))
@@ -668,8 +694,8 @@ def selective_scan_fwd(u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_sof
     y, h_last = torch.empty_like(u), call.new(call.b, call.d, call.n)
     saved = call.new(call.b, call.n_chunks, call.N, call.d) if save else None
     enter = call.enter(False, h0, (u, delta, A, B, C, z, delta_bias, None))
-    _fwd[call.grid(call.count)](u, delta, A, B, C, D, z, delta_bias, h0, reset, enter, y, h_last, saved, **call.chunks(), **call.options(T_FWD),
-                                HAS_D=D is not None, SPLIT=enter is not None, HAS_H0=h0 is not None, SAVE=save, maxnreg=REGISTERS)  # fmt: skip
+    _fwd[call.grid(call.count)](u, delta, A, B, C, D, z, delta_bias, h0, reset, enter, y, h_last, saved, **call.chunks(), **call.options(),
+                                HAS_D=D is not None, SPLIT=enter is not None, HAS_H0=h0 is not None, SAVE=save, maxnreg=call.registers)  # fmt: skip
     return y, h_last, (saved,) if save else ()
 
 
@@ -693,13 +719,13 @@ def selective_scan_bwd(kept, grad_y, grad_h_last, u, delta, A, B, C, D, z, delta
     partial_B, partial_C = (
         call.new(*(part_n if x.ndim == 2 else (call.groups * count, call.b, call.l, call.n))) for x in (B, C)
     )
-    parked = call.new(call.grid(count)[0], call.chunk // T_BWD, call.N, call.block_d)
+    parked = call.new(call.grid(count)[0], CHUNK // T_BWD, call.N, call.block_d)
     grad_B = grad_C = None
     for first in range(0, call.count, count):
         now = min(count, call.count - first)
         _bwd[call.grid(now)](u, delta, A, B, C, D, z, delta_bias, reset, grad_y, grad_h_last, saved, enter, parked,
                              grad_u, grad_delta, grad_A, partial_B, partial_C, grad_D, grad_z, grad_bias, grad_h0,
-                             **call.chunks(), bl=call.b * call.l, zero=0.0, **call.options(T_BWD, first, now), HAS_D=D is not None,
+                             **call.chunks(), bl=call.b * call.l, zero=0.0, **call.options(first, now), HAS_D=D is not None,
                              SPLIT=enter is not None, HAS_GRAD_H=grad_h_last is not None)  # fmt: skip
         if B.ndim == 4:
             grad_B = _add_blocks(grad_B, partial_B, call.groups, now)
