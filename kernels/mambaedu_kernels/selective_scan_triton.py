@@ -612,7 +612,7 @@ def _step(h_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, 
 
 # ---- launch ------------------------------------------------------------------------------------------------------------
 def _plan(b, l, d, groups, N, backward):
-    """-> channels of a program, steps of a tile, registers at most, steps of a segment. All is measured on one H100; nothing depends on it but speed."""
+    """-> channels of a program, steps of a tile, registers at most, steps of a segment. What suits an H100, by measurement; on other sizes and cards the answers are the same."""
     # Up to 16 states to a lane: 32 channels of up to 16 states, 16 of 32, and so on.
     block_d = min(LANES, max(1, LANES * 16 // N))
     programs = b * groups * triton.cdiv(d // groups, block_d)
