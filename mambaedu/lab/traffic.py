@@ -5,6 +5,7 @@ replaced by functions that count the elements under a true mask and then do the 
 block pointers, descriptors and atomics are all seen, whatever they are built from. What is not one of the four is refused.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -150,3 +151,64 @@ def count(kernel: Any, grid: tuple[int, ...], *args: Any, **meta: Any) -> Traffi
     with counting(tensors) as traffic:
         kernel[grid](*args, **meta)
     return traffic
+
+
+def selective_scan_traffic(b: int, l: int, d: int, n: int, *, block_d: int, T: int, segment: int | None = None, groups: int = 1, D: bool = False,
+                           z: bool = False, delta_bias: bool = False, h0: bool = False, save_every: int | None = None) -> Traffic:  # fmt: skip
+    """What the forward of the Triton selective scan must move: a formula, for comparison with a count.
+
+    One program owns block_d channels and one segment of time, and keeps their states in registers. So u, delta, z and y move once, and no
+    state moves at all; B and C move once for each program that needs them, and once more when a tile's rows are fetched ahead.
+
+        loads = b l d (2 + [z]) + 2 P n (l + ahead) + b d n + ... ;   stores = b l d + b d n
+
+    with P = b groups ceil(d / groups / block_d) programs for each segment, and ahead = the steps of all segments after their first two tiles.
+    When time is cut into segments, each is scanned once more before, from zero, and the states between segments go through memory.
+
+    Args:
+        b, l, d, n, groups: sizes; B and C are variable, (b l n) or (b l groups n).
+        block_d: channels of a program. T: steps of a tile. segment: steps of a segment; all of them when absent.
+        D, z, delta_bias, h0: is that input there?
+        save_every: the forward leaves a state for the backward at the start of each so many steps; none when absent.
+
+    Returns:
+        Traffic: in elements; by_pointer for u, delta, z, A, B, C, D, delta_bias, h0.
+
+    Source: Mamba, section 3.3.2, which counts the bytes of the fused scan.
+
+    >>> t = selective_scan_traffic(1, 64, 32, 16, block_d=32, T=8)
+    >>> t.by_pointer["u"], t.by_pointer["B"]            # B: 64 rows of 16, and the 48 after the first two tiles once more
+    ((2048, 0), (1792, 0))
+    """
+    segment = segment or l
+    lengths = [min(segment, l - t0) for t0 in range(0, l, segment)]
+    n_segments = len(lengths)
+    N = 1 << (n - 1).bit_length()  # states are padded to a power of two
+    programs = b * groups * math.ceil(d // groups / block_d)
+    tokens, state, padded = b * l * d, b * d * n, b * d * N
+    rows = programs * n * sum(length + max(length - 2 * T, 0) for length in lengths)
+    by = {"u": tokens, "delta": tokens, "A": n_segments * state, "B": rows, "C": rows}
+    by |= {
+        "z": tokens * z,
+        "D": n_segments * b * d * D,
+        "delta_bias": n_segments * b * d * delta_bias,
+        "h0": state * h0,
+    }
+    scratch_loads, stores = 0, tokens + state
+    if save_every is not None:
+        stores += math.ceil(l / save_every) * padded
+    if n_segments > 1:
+        # 1. Each segment from zero: its end, and its sum of delta.
+        by["u"] += tokens
+        by["delta"] += tokens
+        by["A"] += n_segments * state
+        by["B"] += rows
+        by["delta_bias"] *= 2
+        stores += n_segments * (padded + b * d)
+        # 2. The ends are joined, in place: each of the N states of a channel reads that channel's sums.
+        by["A"] += state
+        scratch_loads += n_segments * 2 * padded
+        stores += n_segments * padded
+        # 3. Each segment again, from the state that enters it.
+        scratch_loads += n_segments * padded
+    return Traffic(sum(by.values()) + scratch_loads, stores, {name: (moved, 0) for name, moved in by.items()})
