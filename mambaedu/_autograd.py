@@ -19,6 +19,16 @@ def on_tensors(kernel: Callable[..., Any], arguments: Sequence[Any], options: Ma
     return _flat(kernel(*(_plain(x) for x in arguments), **options))
 
 
+def not_compiled(function: Callable[..., Any], *arguments: Any) -> Any:
+    """function(*arguments), which torch.compile leaves alone: it would trace the launch of a kernel, Numba's NumPy and Triton's interpreter too.
+
+    As a decorator, `torch.compiler.disable` would load the compiler, 1.5 s, whenever this package is imported.
+    """
+    if torch.compiler.is_compiling():
+        function = torch.compiler.disable(function)
+    return function(*arguments)
+
+
 def first_derivative_only(
     op: str, backward: Callable[..., tuple[Any, ...]], *tensors: Tensor | None
 ) -> tuple[Any, ...]:

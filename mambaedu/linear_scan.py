@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import backends
-from ._autograd import first_derivative_only, on_arrays, on_tensors
+from ._autograd import first_derivative_only, not_compiled, on_arrays, on_tensors
 
 
 def linear_scan_naive(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def linear_scan(a: Tensor, b: Tensor, *, h0: Tensor | None = None, backend: str 
     tensor([1.0000, 0.5000, 0.2500])
     """
     a, b, h0 = _check(a, b, h0)
-    backend = backends.choose(backend, b)
+    backend = not_compiled(backends.choose, backend, b)
     dtype = _state_dtype(a, b, h0)
     if b.shape[1] == 0:
         return b.to(dtype)
@@ -67,7 +67,7 @@ def linear_scan(a: Tensor, b: Tensor, *, h0: Tensor | None = None, backend: str 
         return linear_scan_naive(a.to(dtype), b.to(dtype), h0.to(dtype))
     module = backends.kernel_module("linear_scan", backend)
     # The kernels see one axis of independent channels: m = d n.
-    h = _KernelScan.apply(a.flatten(2), b.flatten(2), h0.flatten(1), dtype, module)  # (b l m)
+    h = not_compiled(_KernelScan.apply, a.flatten(2), b.flatten(2), h0.flatten(1), dtype, module)  # (b l m)
     return h.reshape(b.shape)
 
 

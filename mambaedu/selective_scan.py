@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import backends
-from ._autograd import first_derivative_only, no_autocast, on_arrays, on_tensors
+from ._autograd import first_derivative_only, no_autocast, not_compiled, on_arrays, on_tensors
 
 MAX_N = 256  # states of a channel that the Numba and Triton kernels hold
 
@@ -115,7 +115,7 @@ def selective_scan(
     for name, value in (("B", B), ("C", C)):
         _check_map(name, value, d, {2: ("(d n)", (d, n)), 3: ("(b l n)", (b, l, n)), 4: ("(b l g n)", (b, l, -1, n))})
 
-    backend = backends.choose(backend, u, partial(_why_not, A))
+    backend = not_compiled(backends.choose, backend, u, partial(_why_not, A))
     dtype = _state_dtype(tensors)
     B, C = _same_groups(*(x[:, :, None] if x.ndim == 3 else x for x in (B, C)))  # (b l g n) or (d n)
     reset = None if seq_idx is None else _where_it_changes(seq_idx)
@@ -123,7 +123,7 @@ def selective_scan(
     with no_autocast(u.device):
         if backend == "naive" or u.numel() == 0:
             return _naive(*arguments)
-        return _compiled(backends.kernel_module("selective_scan", backend), *arguments)
+        return not_compiled(_compiled, backends.kernel_module("selective_scan", backend), *arguments)
 
 
 def selective_scan_step(
@@ -179,14 +179,16 @@ def selective_scan_step(
     for name, value in (("B_t", B_t), ("C_t", C_t)):
         _check_map(name, value, d, {2: ("(b n)", (b, n)), 3: ("(b g n)", (b, -1, n))})
 
-    backend = backends.choose(backend, u_t, partial(_why_not, A))
+    backend = not_compiled(backends.choose, backend, u_t, partial(_why_not, A))
     dtype = _state_dtype(tensors)
     B_t, C_t = _same_groups(*(x[:, None] if x.ndim == 2 else x for x in (B_t, C_t)))  # (b g n)
     inputs = (h, u_t, delta_t, A, B_t, C_t, D, z_t, delta_bias)
     wants_gradient = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     with no_autocast(u_t.device):
         if backend != "naive" and not wants_gradient and u_t.numel() > 0:
-            return _compiled_step(backends.kernel_module("selective_scan", backend), dtype, inputs, delta_softplus)
+            return not_compiled(
+                _compiled_step, backends.kernel_module("selective_scan", backend), dtype, inputs, delta_softplus
+            )
     # With a gradient the step is a scan of length 1, by the same backend.
     y, h = selective_scan(
         u_t[:, None],
@@ -209,7 +211,7 @@ def selective_scan_step(
 
 def _naive(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None, delta_bias: Tensor | None,
            h0: Tensor | None, reset: Tensor | None, delta_softplus: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:  # fmt: skip
-    y_dtype, real = u.dtype, dtype.to_real()
+    y_dtype, real = u.dtype, torch.float64 if dtype in (torch.float64, torch.complex128) else torch.float32
     u, delta = u.to(real), delta.to(real)  # (b l d)
     if delta_bias is not None:
         delta = delta + delta_bias.to(real)  # (b l d)
@@ -218,8 +220,9 @@ def _naive(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor 
     (b, l, d), n = u.shape, A.shape[1]
     A = A.to(dtype)  # (d n)
     h0 = A.new_zeros(b, d, n) if h0 is None else h0.to(dtype)  # (b d n)
-    y, h_last = torch.zeros_like(u), h0  # (b l d), (b d n)
-    if l > 0:
+    if l == 0:
+        y, h_last = u.clone(), h0  # (b l d), (b d n): nothing to do, and gradients still flow
+    else:
         B_steps, C_steps = (_steps(x.to(torch.promote_types(x.dtype, real)), l, d) for x in (B, C))
         y, h_last = selective_scan_naive(u, delta, A, B_steps, C_steps, h0, reset)
     if y.is_complex():
@@ -280,8 +283,8 @@ class _KernelScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor | None, grad_h_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        *inputs, h0, reset = ctx.saved_tensors[:10]
-        kept = ctx.saved_tensors[10:]
+        saved = ctx.saved_tensors  # read once: a checkpoint computes them again at each reading
+        (*inputs, h0, reset), kept = saved[:10], saved[10:]
         if grad_y is None:
             grad_y = torch.zeros_like(inputs[0])  # (b l d)
         backward = partial(_backward, ctx.module, ctx.dtype, ctx.delta_softplus, len(kept))
