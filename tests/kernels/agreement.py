@@ -2,8 +2,8 @@
 
 import torch
 
-from mambaedu import linear_scan
-from mambaedu.lab.testing import linear_inputs
+from mambaedu import linear_scan, selective_scan
+from mambaedu.lab.testing import linear_inputs, selective_inputs
 
 # fp64 sums of a few hundred terms round at 1e-14; fp32 ones at 5e-6. Both leave room, and no bug is this small.
 TOLERANCE = {torch.float64: 1e-12, torch.complex128: 1e-12, torch.float32: 1e-5, torch.complex64: 1e-5}
@@ -30,7 +30,7 @@ def distance(got, expected):
     for g, e in zip(got, expected, strict=True):
         assert g.shape == e.shape, f"shape {tuple(g.shape)}, expected {tuple(e.shape)}"
         assert g.dtype == e.dtype, f"dtype {g.dtype}, expected {e.dtype}"
-        if torch.equal(torch.isfinite(g), torch.isfinite(e)) is False:
+        if not (torch.equal(g.isnan(), e.isnan()) and torch.equal(g.isposinf(), e.isposinf()) and torch.equal(g.isneginf(), e.isneginf())):  # fmt: skip
             return float("inf")
         g, e = (torch.where(torch.isfinite(e), x, 0) for x in (g, e))
         if e.numel():
@@ -43,3 +43,43 @@ def row_distance(backend, row, l, *, dtype=torch.float64, device="cpu", seed=0, 
     a, b, h0 = linear_inputs(row, l=l, dtype=dtype, seed=seed, **sizes)
     a, b, h0 = (None if x is None else x.to(device) for x in (a, b, h0))
     return distance(results(backend, a, b, h0), results("naive", a, b, h0))
+
+
+# ---- the selective scan ---------------------------------------------------------------------------------------------
+
+
+def selective_results(backend, arguments, *, through=("y", "h_last"), weights=None):
+    """y, h_last and the gradient of every tensor among the arguments, for a loss that weighs every number of `through` differently.
+
+    weights: {"y": (b l d), "h_last": (b d n)}, in place of numbers between -1 and 1.
+    """
+    tensors = {name: x.detach() for name, x in arguments.items() if isinstance(x, torch.Tensor)}
+    leaves = {name: x.requires_grad_() for name, x in tensors.items() if x.is_floating_point() or x.is_complex()}
+    y, h_last = selective_scan(**(arguments | tensors), backend=backend)
+    outputs = {"y": y, "h_last": h_last}
+    loss = 0
+    for name in through:
+        out = outputs[name]
+        if weights is None:
+            weight = torch.linspace(-1, 1, out.numel(), dtype=torch.float64, device=out.device).reshape(out.shape)
+        else:
+            weight = weights[name]
+        loss = loss + (out * weight.to(out.dtype)).sum()
+    grads = torch.autograd.grad(loss, leaves.values(), allow_unused=True, materialize_grads=True)
+    return {name: x.detach() for name, x in outputs.items()} | {
+        f"grad_{name}": grad for name, grad in zip(leaves, grads, strict=True)
+    }
+
+
+def selective_distances(got, expected):
+    """The largest difference of each result, relative to its maximum: {name: distance}."""
+    assert got.keys() == expected.keys()
+    return {name: distance([got[name]], [expected[name]]) for name in expected}
+
+
+def selective_row_distance(backend, row, options, l, *, device="cpu", through=("y", "h_last"), **sizes):
+    """The distance of a backend from naive on one row of the input table with one set of options."""
+    arguments = selective_inputs(row, options, l=l, **sizes)
+    arguments = {name: x.to(device) if isinstance(x, torch.Tensor) else x for name, x in arguments.items()}
+    got, expected = (selective_results(which, arguments, through=through) for which in (backend, "naive"))
+    return max(selective_distances(got, expected).values())
