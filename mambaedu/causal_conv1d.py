@@ -6,7 +6,8 @@ The last weight meets the present input. What came before the first step is the 
 cut anywhere. The naive version below is the definition. The Numba and Triton versions give the same outputs and gradients.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -96,7 +97,7 @@ def causal_conv1d(
             y = _naive(u, weight, bias, conv_state, number, activation, dtype)
         else:
             module = backends.kernel_module("causal_conv1d", backend)
-            y = _KernelConv.apply(module, dtype, activation == "silu", reset, u, weight, bias, conv_state)
+            y = _untraced(_KernelConv.apply)(module, dtype, activation == "silu", reset, u, weight, bias, conv_state)
     return y, _last_inputs(u, conv_state, number, k)
 
 
@@ -138,7 +139,7 @@ def causal_conv1d_step(
     wants_gradient = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     if backend != "naive" and not wants_gradient and u_t.numel() > 0:
         module = backends.kernel_module("causal_conv1d", backend)
-        new_state, y_t = _run(module, "step", _dtype(tensors), *inputs, activation == "silu")
+        new_state, y_t = _untraced(_run)(module, "step", _dtype(tensors), *inputs, activation == "silu")
         return new_state.to(torch.promote_types(u_t.dtype, conv_state.dtype)), y_t.to(u_t.dtype)
     # With a gradient the step is a convolution of length 1, by the same backend.
     y, new_state = causal_conv1d(
@@ -213,6 +214,12 @@ def _run(module: ModuleType, what: str, dtype: torch.dtype, *arguments: Any) -> 
     if module.__name__.endswith("numba"):
         return on_arrays(kernel, dtype, arguments)
     return on_tensors(kernel, arguments, {"dtype": dtype})
+
+
+def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that torch.compile calls as it is. Where nothing was compiled yet, torch's compiler, slow to import, stays out."""
+    dynamo = sys.modules.get("torch._dynamo")
+    return function if dynamo is None else dynamo.disable(function)
 
 
 # ---- what may come in ------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def _bwd_tasks(
                     g[c] = grad_y_t[c]
             if t < t1:
                 grad_bias_d = grad_bias[piece, d0:d1]
-                grad_u_t, weight_last = grad_u[ib, t, d0:d1], weight[k - 1, d0:d1]
+                grad_u_t = grad_u[ib, t, d0:d1]
                 for c in range(d1 - d0):
                     grad_bias_d[c] += g[c]
                     grad_u_t[c] = 0  # the first to write to it; the present and the future add
