@@ -69,7 +69,7 @@ bench: $(VENV)/installed
 
 # No environment of ours: a GPU machine has its own torch and Triton.
 gpu-test:
-	PYTHONPATH=.:kernels $(PYTHON) -m pytest -m gpu tests/kernels
+	PYTHONPATH=.:kernels $(PYTHON) -m pytest -m gpu tests/kernels --record book/_data
 
 clean:
 	rm -rf _build

@@ -1,13 +1,44 @@
-"""Before anything imports triton: interpret its kernels on the CPU, unless the GPU tests were asked for."""
+"""Before anything imports triton: interpret its kernels on the CPU, unless the GPU tests were asked for. And the record of those."""
 
 import os
 import sys
+import time
 from pathlib import Path
 
 # Helpers that tests share lie beside them; importlib mode adds no folder to the path.
 sys.path.append(str(Path(__file__).parent / "kernels"))
 
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--record", metavar="FOLDER", help="with -m gpu: when all pass, write FOLDER/gpu_tests.json, which says where"
+    )
+
 
 def pytest_configure(config):
+    config.started = time.time()
     if config.getoption("markexpr") != "gpu":
         os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_sessionfinish(session, exitstatus):
+    folder = session.config.getoption("--record")
+    if folder is None:
+        return
+    stats = session.config.pluginmanager.get_plugin("terminalreporter").stats
+    counts = {outcome: len(stats.get(outcome, [])) for outcome in ("passed", "failed", "error", "skipped")}
+    if exitstatus != 0 or counts["skipped"] or not counts["passed"] or session.config.getoption("markexpr") != "gpu":
+        print("\nNo record is written: every test under -m gpu must run and pass.")
+        return
+    from mambaedu.lab import records
+
+    by_file: dict[str, int] = {}
+    for report in stats["passed"]:
+        name = Path(report.location[0]).name
+        by_file[name] = by_file.get(name, 0) + 1
+    kernels = sorted(path.name for path in (ROOT / "kernels" / "mambaedu_kernels").glob("*_triton.py"))
+    data = {"passed": counts["passed"], "by_file": by_file, "seconds": round(time.time() - session.config.started)}
+    path = records.write("gpu_tests", data, kernels=kernels, command="make gpu-test", out=folder)
+    print(f"\nwritten: {path}")
