@@ -30,7 +30,8 @@ def distance(got, expected):
     for g, e in zip(got, expected, strict=True):
         assert g.shape == e.shape, f"shape {tuple(g.shape)}, expected {tuple(e.shape)}"
         assert g.dtype == e.dtype, f"dtype {g.dtype}, expected {e.dtype}"
-        if not (torch.equal(g.isnan(), e.isnan()) and torch.equal(g.isposinf(), e.isposinf()) and torch.equal(g.isneginf(), e.isneginf())):  # fmt: skip
+        g, e = (torch.view_as_real(x) if x.is_complex() else x for x in (g, e))
+        if not all(torch.equal(where(g), where(e)) for where in (torch.isnan, torch.isposinf, torch.isneginf)):
             return float("inf")
         g, e = (torch.where(torch.isfinite(e), x, 0) for x in (g, e))
         if e.numel():

@@ -1,16 +1,13 @@
 """Numba and Triton against naive, on every row of the input table; and wrong kernels, each of which must be caught."""
 
-import importlib.util
 import multiprocessing
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from agreement import TOLERANCE, distance, results, row_distance
+from harness import Guards, finish, poison_new_memory, run_python, use_wrong_kernel
 
 from mambaedu import backends, linear_scan
 from mambaedu.lab.testing import LENGTHS, ROWS, linear_inputs
@@ -18,25 +15,10 @@ from mambaedu.lab.testing import LENGTHS, ROWS, linear_inputs
 # The interpreter computes with numpy, which warns where inf meets 0; the GPU does not.
 pytestmark = pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
 
-KERNELS = Path(__file__).parents[2] / "kernels" / "mambaedu_kernels"
-
 
 @pytest.fixture(autouse=True)
 def poisoned(monkeypatch):
-    """Memory that nobody wrote is NaN, so that a kernel that forgets an element is seen."""
-    empty, empty_like, np_empty, np_empty_like = torch.empty, torch.empty_like, np.empty, np.empty_like
-
-    def poison(x):
-        if isinstance(x, torch.Tensor):
-            return x.fill_(float("nan")) if x.is_floating_point() or x.is_complex() else x
-        if x.dtype.kind in "fc":
-            x.fill(np.nan)
-        return x
-
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: poison(empty(*a, **k)))
-    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: poison(empty_like(*a, **k)))
-    monkeypatch.setattr(np, "empty", lambda *a, **k: poison(np_empty(*a, **k)))
-    monkeypatch.setattr(np, "empty_like", lambda *a, **k: poison(np_empty_like(*a, **k)))
+    poison_new_memory(monkeypatch)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -113,31 +95,10 @@ def test_the_same_bits_for_any_number_of_threads():  # traps: S19, N1
 
 @pytest.mark.parametrize("backend", ["numba", "triton"])
 def test_nothing_is_written_beside_the_outputs(backend, monkeypatch):
-    """Every output lies between two guard bands, which must stay as they are."""
-    guards = []
-
-    def guarded(shape, dtype):
-        size = int(np.prod(shape))
-        whole = torch.full((size + 128,), 12345.0, dtype=dtype)
-        guards.append((whole, size))
-        return whole[64 : 64 + size].reshape(shape)
-
-    if backend == "numba":
-        monkeypatch.setattr(np, "empty_like", lambda x: guarded(x.shape, torch.float64).numpy())
-    else:
-        plain = torch.empty  # Triton's interpreter makes tensors, too; the outputs are those with a dtype
-
-        def empty(*shape, **kind):
-            return guarded(shape[0], kind["dtype"]) if "dtype" in kind else plain(*shape, **kind)
-
-        monkeypatch.setattr(torch, "empty", empty)
-        monkeypatch.setattr(torch, "empty_like", lambda x: guarded(x.shape, x.dtype))
+    guards = Guards(backend, monkeypatch)
     a, b, h0 = linear_inputs("with h0", l=17, d=5, n=1)
     results(backend, a, b, h0)
-    assert len(guards) >= 4
-    for whole, size in guards:
-        assert (whole[:64] == 12345.0).all()
-        assert (whole[64 + size :] == 12345.0).all()
+    guards.check(at_least=4)
 
 
 # ---- processes ------------------------------------------------------------------------------------------------------
@@ -150,17 +111,6 @@ h = linear_scan(a, a, backend="numba")
 assert torch.isfinite(h).all()
 print("done")
 """
-
-
-def run_python(code, **environment):
-    path = os.pathsep.join(str(KERNELS.parents[i]) for i in (1, 0))
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def _in_a_child(queue):
@@ -186,18 +136,13 @@ def test_a_forked_child_can_scan_after_its_parent_did():  # traps: N3
 @pytest.mark.slow
 def test_processes_that_start_cold_together(tmp_path):  # traps: N2
     for attempt in range(3):
-        both = [run_python(CALL, NUMBA_CACHE_DIR=str(tmp_path / str(attempt))) for _ in range(2)]
-        for process in both:
-            output, _ = process.communicate(timeout=120)
-            assert process.returncode == 0, output
+        finish(*(run_python(CALL, NUMBA_CACHE_DIR=str(tmp_path / str(attempt))) for _ in range(2)))
 
 
 @pytest.mark.slow
 def test_no_index_leaves_its_array(tmp_path):  # traps: N6
     code = CALL + "a = torch.rand(2, 33, 5, requires_grad=True)\nlinear_scan(a, a, backend='numba').sum().backward()\n"
-    process = run_python(code, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    finish(run_python(code, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path)))
 
 
 # ---- wrong kernels: one change each, and the check that must see it --------------------------------------------------
@@ -281,15 +226,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_kernel_is_caught(name, tmp_path, monkeypatch):
     backend, right, wrong, check = WRONG[name]
-    source = (KERNELS / f"linear_scan_{backend}.py").read_text(encoding="utf-8")
-    assert source.count(right) == 1, "the line to break is not there exactly once"
-    file = tmp_path / f"wrong_linear_scan_{backend}.py"
-    file.write_text(source.replace(right, wrong), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
+    module = use_wrong_kernel("linear_scan", backend, right, wrong, tmp_path, monkeypatch)
     if check is segments:
         module.MIN_SEGMENT = 16
-    monkeypatch.setattr(backends, "kernel_module", lambda op, which: module)
     assert not check(backend) <= 1e-12

@@ -1,0 +1,98 @@
+"""What the tests of the kernels share: memory that shows who forgot it, processes of their own, and kernels with one thing wrong."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mambaedu import backends
+
+KERNELS = Path(__file__).parents[2] / "kernels" / "mambaedu_kernels"
+
+
+def poison_new_memory(monkeypatch):
+    """Memory that nobody wrote is NaN, so that a kernel that forgets an element is seen."""
+    empty, empty_like, np_empty, np_empty_like = torch.empty, torch.empty_like, np.empty, np.empty_like
+
+    def poison(x):
+        if isinstance(x, torch.Tensor):
+            return x.fill_(float("nan")) if x.is_floating_point() or x.is_complex() else x
+        if x.dtype.kind in "fc":
+            x.fill(np.nan)
+        return x
+
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: poison(empty(*a, **k)))
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: poison(empty_like(*a, **k)))
+    monkeypatch.setattr(np, "empty", lambda *a, **k: poison(np_empty(*a, **k)))
+    monkeypatch.setattr(np, "empty_like", lambda *a, **k: poison(np_empty_like(*a, **k)))
+
+
+class Guards:
+    """New memory of a kernel lies between two bands of 64 numbers, which must stay as they are."""
+
+    VALUE = 12345.0
+
+    def __init__(self, backend, monkeypatch):
+        self.bands = []
+        if backend == "numba":
+            monkeypatch.setattr(np, "empty", lambda shape, dtype=np.float64: self.new(shape, dtype))
+            monkeypatch.setattr(np, "empty_like", lambda x: self.new(x.shape, x.dtype))
+        else:
+            plain = torch.empty  # Triton's interpreter makes tensors, too; the outputs are those with a dtype
+
+            def empty(*shape, **kind):
+                if "dtype" not in kind:
+                    return plain(*shape, **kind)
+                return self.new(shape[0] if len(shape) == 1 else shape, kind["dtype"])
+
+            monkeypatch.setattr(torch, "empty", empty)
+            monkeypatch.setattr(torch, "empty_like", lambda x: self.new(x.shape, x.dtype))
+
+    def new(self, shape, dtype):
+        size = int(np.prod(shape))
+        full = torch.full if isinstance(dtype, torch.dtype) else np.full
+        whole = full((size + 128,), self.VALUE, dtype=dtype)
+        self.bands.append((whole, size))
+        return whole[64 : 64 + size].reshape(shape)
+
+    def check(self, at_least):
+        assert len(self.bands) >= at_least, "the kernel makes its memory in another way: nothing is guarded"
+        for whole, size in self.bands:
+            assert (whole[:64] == self.VALUE).all()
+            assert (whole[64 + size :] == self.VALUE).all()
+
+
+def run_python(code, **environment):
+    """A Python process of its own that can import both packages."""
+    path = os.pathsep.join(str(KERNELS.parents[i]) for i in (1, 0))
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*processes):
+    for process in processes:
+        output, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, output
+
+
+def use_wrong_kernel(op, backend, right, wrong, tmp_path, monkeypatch):
+    """The kernel file with one piece of text replaced, for every call that follows. Returns its module."""
+    source = (KERNELS / f"{op}_{backend}.py").read_text(encoding="utf-8")
+    assert source.count(right) == 1, f"what is to be broken is there {source.count(right)} times: {right}"
+    file = tmp_path / f"wrong_{op}_{backend}.py"
+    file.write_text(source.replace(right, wrong), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, file.stem, module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(backends, "kernel_module", lambda op, which: module)
+    return module
