@@ -32,7 +32,7 @@ TAYLOR = tuple(np.float32(1 / math.factorial(i)) for i in range(7))
 
 def _exp(x):
     """exp(x), for x = fp32 without a call of the C library, which would keep a loop from being vectorised. Relative error 2e-7."""
-    raise NotImplementedError  # numba takes one of the two below
+    return math.exp(x)  # Python's; numba takes one of the two below
 
 
 @overload(_exp)
@@ -42,7 +42,7 @@ def _exp_of(x):
 
     def exp(x):
         x = np.float32(89) if x > np.float32(89) else x  # from there on inf; NaN passes
-        x = np.float32(-88.5) if x < np.float32(-88.5) else x  # from there on 0
+        x = np.float32(-88) if x < np.float32(-88) else x  # from there on 0
         m = np.rint(x * LOG2E)
         r = x - m * LN2_HIGH - m * LN2_LOW  # exp(x) = 2^m exp(r), |r| < 0.35
         p = TAYLOR[6]
@@ -107,14 +107,14 @@ def _fwd_tasks(i0, i1, u, weight, bias, conv_state, reset, silu, y):
 
 @njit(**COMPILE)
 def _bwd_tasks(
-    i0, i1, grad_y, u, weight, bias, conv_state, reset, silu, grad_u, grad_weight, grad_bias, grad_conv_state
+    i0, i1, grad_y, u, weight, bias, conv_state, reset, silu, grad_u, grad_weight, grad_bias, grad_conv_state, rows
 ):
     _, l, d = u.shape
     k = weight.shape[0]
     one = u.dtype.type(1)
-    p, g = np.empty(STRIP, u.dtype), np.empty(STRIP, u.dtype)
     for i in range(i0, i1):
         ib, t0, t1, d0, d1 = _tile(i, l, d)
+        p, g = rows[i, 0], rows[i, 1]
         piece = ib * ((l + STEPS - 1) // STEPS) + t0 // STEPS
         grad_weight[piece, :, d0:d1] = 0
         grad_bias[piece, d0:d1] = 0
@@ -193,7 +193,8 @@ def causal_conv1d_bwd(grad_y, u, weight, bias, conv_state, reset, silu, threads=
     grad_u, grad_conv_state = np.empty_like(u), np.empty((b, k - 1, d), u.dtype)
     grad_weight, grad_bias = np.empty((pieces, k, d), u.dtype), np.empty((pieces, d), u.dtype)
     grads = (grad_u, grad_weight, grad_bias, grad_conv_state)
-    _run(_bwd_tasks, u.shape, (grad_y, *_prepare(u, weight, bias, conv_state, reset), silu, *grads), threads)
+    rows = np.empty((pieces * -(-d // STRIP), 2, STRIP), u.dtype)  # two for each task to work with
+    _run(_bwd_tasks, u.shape, (grad_y, *_prepare(u, weight, bias, conv_state, reset), silu, *grads, rows), threads)
     grad_weight = np.ascontiguousarray(grad_weight.sum(0).T)  # (d k)
     grad_bias = None if bias is None else grad_bias.sum(0)  # (d)
     return grad_u, grad_weight, grad_bias, None if conv_state is None else grad_conv_state
