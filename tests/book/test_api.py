@@ -15,7 +15,7 @@ import mambaedu
 # Modules that the page leaves out, each with the reason.
 LEFT_OUT = {
     "mambaedu.viz.*": "mambaedu.viz passes on what pages use",
-    "mambaedu.lab.bench": "a command: python -m mambaedu.lab.bench",
+    "mambaedu.lab.bench*": "a command: python -m mambaedu.lab.bench",
     "mambaedu.lab.experiments.*": "a command, and the chapters show what it does",
 }
 SHOWN = re.findall(r"^```\{api\} (\S+)$", (project.BOOK / "reference" / "api.md").read_text("utf-8"), re.M)

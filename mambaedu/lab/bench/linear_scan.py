@@ -1,12 +1,9 @@
-"""Time a scan against the naive loop and against the memory, and record it: python -m mambaedu.lab.bench linear_scan.
+"""Time the linear scan against the naive loop and against the memory.
 
 On a CPU it times numba against naive; where there is a GPU, triton against naive, and the share of the copy bandwidth measured
-in the same run. A ratio of two times from one run travels to other machines; a time does not.
+in the same run.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,8 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import linear_scan
-from . import records
+from ... import linear_scan
+from .clock import clock, copy_bandwidth
+
+SEEDS = [0]
+REPEATS = 9
 
 
 def scan_inputs(b: int, l: int, d: int, device: str, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,57 +26,16 @@ def scan_inputs(b: int, l: int, d: int, device: str, seed: int = 0) -> tuple[Ten
     return a, inputs, grad_h
 
 
-def clock(run: Callable[[], Any], repeats: int, device: str, graph: bool = True) -> float:
-    """The median time of a call in seconds, after two that are not counted.
-
-    On a GPU the call is captured as a graph and the graph is replayed, so that the time is the kernels' and not Python's, unless
-    `graph` is False. The L2 cache is cleared before each call.
-    """
-    for _ in range(2):
-        run()
-    if device == "cpu":
-        times = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-        return statistics.median(times)
-    scratch = torch.empty(64 * 2**20, dtype=torch.int32, device=device)  # 256 MB, larger than any L2
-    torch.cuda.synchronize()
-    if graph:
-        captured = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(captured):
-            run()
-        run = captured.replay
-    times = []
-    for _ in range(repeats):
-        scratch.zero_()
-        start_event, end_event = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start_event.record()
-        run()
-        end_event.record()
-        torch.cuda.synchronize()
-        times.append(start_event.elapsed_time(end_event) / 1000)
-    return statistics.median(times)
-
-
-def copy_bandwidth(device: str, repeats: int) -> float:
-    """Bytes read plus bytes written per second by a large copy, not in a graph: there the driver takes a slower way (2.4 for 3.0 TB/s)."""
-    source = torch.ones(2**29 if device != "cpu" else 2**25, device=device)
-    target = torch.empty_like(source)
-    return 2 * source.numel() * 4 / clock(lambda: target.copy_(source), repeats, device, graph=False)
-
-
 def gradients(a: Tensor, b: Tensor, grad_h: Tensor, backend: str) -> tuple[Tensor, ...]:
     """Forward and backward: the gradients of a and b."""
     a, b = a.detach().requires_grad_(), b.detach().requires_grad_()
     return torch.autograd.grad(linear_scan(a, b, backend=backend), (a, b), grad_h)
 
 
-def bench_linear_scan(device: str, quick: bool) -> dict[str, Any]:
-    """Rows of sizes, seconds, ratios to the naive loop and shares of the copy bandwidth."""
+def bench(device: str, quick: bool, keep: Callable[[dict[str, Any]], None]) -> None:
+    """Keep rows of sizes, seconds, ratios to the naive loop and shares of the copy bandwidth."""
     fast = "numba" if device == "cpu" else "triton"
-    repeats = 3 if quick else 9
+    repeats = 3 if quick else REPEATS
     bandwidth = copy_bandwidth(device, repeats)
     print(f"copy bandwidth: {bandwidth / 1e9:.1f} GB/s")
     if device == "cpu":
@@ -116,33 +75,11 @@ def bench_linear_scan(device: str, quick: bool) -> dict[str, Any]:
             f"with backward {row['both'] * 1e3:.3f} ms, {row['share both']:.0%}; error {error if error is None else f'{error:.1e}'}",
             flush=True,
         )
-    return {
+    data = {
         "backend": fast,
         "device": device,
         "threads": torch.get_num_threads(),
         "copy_bytes_per_second": bandwidth,
         "rows": rows,
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m mambaedu.lab.bench", description="Time a scan in one run against the naive loop and the memory."
-    )
-    parser.add_argument("op", choices=["linear_scan"])
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="by default the GPU if there is one")
-    parser.add_argument("--quick", action="store_true", help="few sizes and repeats; nothing is recorded")
-    parser.add_argument("--out", help="the folder for the record; by default book/_data of the clone")
-    arguments = parser.parse_args()
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    data = bench_linear_scan(device, arguments.quick)
-    if arguments.quick:
-        return
-    kernel = "linear_scan_numba.py" if device == "cpu" else "linear_scan_triton.py"
-    name = f"bench_linear_scan_{'cpu' if device == 'cpu' else 'gpu'}"
-    path = records.write(name, data, kernels=[kernel], seeds=[0], repeats=9, out=arguments.out)
-    print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    main()
+    keep(data)
