@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +15,52 @@ from mambaedu import backends
 KERNELS = Path(__file__).parents[2] / "kernels" / "mambaedu_kernels"
 
 
+class NumPy:
+    """numpy for the launching side of a Numba kernel, with an `empty` of ours. The compiled functions keep the real one."""
+
+    def __init__(self, empty):
+        self.empty = empty
+        self.empty_like = lambda x: empty(x.shape, x.dtype)
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+def launched_with(numpy, module):
+    """A copy of a kernel module whose plain Python functions see another `np`."""
+    copy = types.ModuleType(module.__name__)
+    vars(copy).update(vars(module), np=numpy)
+    for name, value in vars(module).items():
+        if isinstance(value, types.FunctionType):
+            function = types.FunctionType(value.__code__, vars(copy), name, value.__defaults__, value.__closure__)
+            function.__kwdefaults__ = value.__kwdefaults__
+            setattr(copy, name, function)
+    return copy
+
+
+def give_numba_kernels(numpy, monkeypatch):
+    original = backends.kernel_module
+
+    def kernel_module(op, backend):
+        module = original(op, backend)
+        return launched_with(numpy, module) if backend == "numba" else module
+
+    monkeypatch.setattr(backends, "kernel_module", kernel_module)
+
+
 def poison_new_memory(monkeypatch):
     """Memory that nobody wrote is NaN, so that a kernel that forgets an element is seen."""
-    empty, empty_like, np_empty, np_empty_like = torch.empty, torch.empty_like, np.empty, np.empty_like
+    empty, empty_like = torch.empty, torch.empty_like
 
     def poison(x):
-        if isinstance(x, torch.Tensor):
-            return x.fill_(float("nan")) if x.is_floating_point() or x.is_complex() else x
-        if x.dtype.kind in "fc":
-            x.fill(np.nan)
-        return x
+        return x.fill_(float("nan")) if x.is_floating_point() or x.is_complex() else x
+
+    def np_empty(shape, dtype=np.float64):
+        return np.full(shape, np.nan, dtype) if np.dtype(dtype).kind in "fc" else np.empty(shape, dtype)
 
     monkeypatch.setattr(torch, "empty", lambda *a, **k: poison(empty(*a, **k)))
     monkeypatch.setattr(torch, "empty_like", lambda *a, **k: poison(empty_like(*a, **k)))
-    monkeypatch.setattr(np, "empty", lambda *a, **k: poison(np_empty(*a, **k)))
-    monkeypatch.setattr(np, "empty_like", lambda *a, **k: poison(np_empty_like(*a, **k)))
+    give_numba_kernels(NumPy(np_empty), monkeypatch)
 
 
 class Guards:
@@ -39,8 +71,7 @@ class Guards:
     def __init__(self, backend, monkeypatch):
         self.bands = []
         if backend == "numba":
-            monkeypatch.setattr(np, "empty", lambda shape, dtype=np.float64: self.new(shape, dtype))
-            monkeypatch.setattr(np, "empty_like", lambda x: self.new(x.shape, x.dtype))
+            give_numba_kernels(NumPy(self.new), monkeypatch)
         else:
             plain = torch.empty  # Triton's interpreter makes tensors, too; the outputs are those with a dtype
 
@@ -54,8 +85,12 @@ class Guards:
 
     def new(self, shape, dtype):
         size = int(np.prod(shape))
-        full = torch.full if isinstance(dtype, torch.dtype) else np.full
-        whole = full((size + 128,), self.VALUE, dtype=dtype)
+        if isinstance(dtype, torch.dtype):
+            whole = torch.full((size + 128,), self.VALUE, dtype=dtype)
+        elif np.dtype(dtype).kind in "fc":
+            whole = np.full((size + 128,), self.VALUE, dtype)
+        else:
+            return np.empty(shape, dtype)
         self.bands.append((whole, size))
         return whole[64 : 64 + size].reshape(shape)
 
@@ -95,4 +130,5 @@ def use_wrong_kernel(op, backend, right, wrong, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, file.stem, module)
     spec.loader.exec_module(module)
     monkeypatch.setattr(backends, "kernel_module", lambda op, which: module)
+    poison_new_memory(monkeypatch)
     return module

@@ -19,7 +19,7 @@ BACKENDS = ("naive", "numba", "triton")
 
 # The interpreter computes with numpy, which warns where inf meets 0; the GPU does not. torch.compile looks at .grad of every tensor.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:(invalid value|overflow|divide by zero) encountered:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
 ]
 
