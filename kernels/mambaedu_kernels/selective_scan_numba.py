@@ -29,7 +29,7 @@ CHUNK = (
 )
 BLOCK = 4  # strips that share one partial sum of grad_B and grad_C
 MAX_N = 256  # rows of the arrays on the stack
-STATE, TILE = MAX_N * LANES, CHUNK * LANES
+STATE, TILE, TWO_TILES = MAX_N * LANES, CHUNK * LANES, 2 * CHUNK * LANES
 
 # "reassoc" lets a sum over lanes be vectorised. Never nnan or ninf, hence never fastmath=True: NaN must show.
 FAST = {"contract", "nsz", "reassoc"}
@@ -132,19 +132,17 @@ def _strip(s, d, groups):
     return group, group * in_group + k, min(LANES, in_group - k)
 
 
-@njit(**COMPILE)
-def _load(x, ib, t0, steps, d0, w, tile):
-    """tile (CHUNK, LANES) = x[ib, t0 : t0 + steps, d0 : d0 + w], and zero in the lanes that own no channel."""
-    for r in range(steps):
-        row = x[ib, t0 + r, d0 : d0 + w]
-        if w == LANES:  # a number of steps that the compiler knows
-            for k in range(LANES):
-                tile[r, k] = row[k]
-        else:
-            for k in range(w):
-                tile[r, k] = row[k]
-            for k in range(w, LANES):
-                tile[r, k] = 0
+@njit(inline="always", **COMPILE)
+def _load(x, ib, t, d0, w, tile, r):
+    """tile[r] (LANES) = x[ib, t, d0 : d0 + w], and zero in the lanes that own no channel."""
+    if w == LANES:  # a number of steps that the compiler knows
+        for k in range(LANES):
+            tile[r, k] = x[ib, t, d0 + k]
+    else:
+        for k in range(w):
+            tile[r, k] = x[ib, t, d0 + k]
+        for k in range(w, LANES):
+            tile[r, k] = 0
 
 
 @njit(**COMPILE)
@@ -159,7 +157,40 @@ def _store(x, ib, t0, steps, d0, w, tile):
                 row[k] = tile[r, k]
 
 
+# Over a whole tile at once: 16 numbers at a time would not be vectorised as well.
 @njit(**COMPILE)
+def _softplus_tile(x):
+    x = x.reshape(-1)
+    for i in range(x.size):
+        x[i] = _softplus(x[i])
+
+
+@njit(**COMPILE)
+def _times_sigmoid(out, x):
+    """out *= sigmoid(x): softplus' derivative."""
+    x, out = x.reshape(-1), out.reshape(-1)
+    for i in range(x.size):
+        out[i] *= _sigmoid(x[i])
+
+
+@njit(**COMPILE)
+def _gate_tile(y, z):
+    """y *= silu(z)"""
+    y, z = y.reshape(-1), z.reshape(-1)
+    for i in range(z.size):
+        y[i] *= z[i] * _sigmoid(z[i])
+
+
+@njit(**COMPILE)
+def _gate_grad_tile(grad_out, y, z, one):
+    """grad_out becomes grad_z = grad_out y silu'(z)."""
+    grad_out, y, z = grad_out.reshape(-1), y.reshape(-1), z.reshape(-1)
+    for i in range(z.size):
+        gate = _sigmoid(z[i])
+        grad_out[i] *= y[i] * (gate * (one + z[i] * (one - gate)))
+
+
+@njit(inline="always", **COMPILE)
 def _lanes(x, d0, w, lane):
     """lane (LANES) = x[d0 : d0 + w], zero where there is no channel or no x."""
     for k in range(LANES):
@@ -169,7 +200,7 @@ def _lanes(x, d0, w, lane):
             lane[k] = x[d0 + k]
 
 
-@njit(**COMPILE)
+@njit(inline="always", **COMPILE)
 def _rows(x, d0, w, rows):
     """rows (n, LANES) = x[d0 : d0 + w] turned round; zero where there is no channel or no x."""
     for j in range(rows.shape[0]):
@@ -184,7 +215,7 @@ def _rows(x, d0, w, rows):
 # ---- forward ---------------------------------------------------------------------------------------------------------------
 @njit(**COMPILE)
 def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, y, h_last, saved):
-    b, l, d = u.shape
+    _, l, d = u.shape
     n = A.shape[1]
     strips = groups * ((d // groups + LANES - 1) // LANES)
     # On the stack, in lanes: a strip's state and parameters, one chunk's tiles, one step's rows.
@@ -194,9 +225,9 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
     C_s = carray(_on_stack(zero, STATE), (MAX_N, LANES))
     D_s = carray(_on_stack(zero, LANES), (LANES,))
     bias_s = carray(_on_stack(zero, LANES), (LANES,))
-    u_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
-    delta_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
-    z_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
+    u_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
+    delta_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
+    z_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
     y_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
     step = carray(_on_stack(zero, LANES), (LANES,))
     drive = carray(_on_stack(zero, LANES), (LANES,))
@@ -212,35 +243,41 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
             _rows(B, d0, w, B_s[:n])
         if C.ndim == 2:
             _rows(C, d0, w, C_s[:n])
+        for r in range(min(CHUNK, l)):
+            _load(u, ib, r, d0, w, u_s, r)
+            _load(delta, ib, r, d0, w, delta_s, r)
+            if z.size > 0:
+                _load(z, ib, r, d0, w, z_s, r)
         for t0 in range(0, l, CHUNK):
             steps = min(CHUNK, l - t0)
+            now = (t0 // CHUNK % 2) * CHUNK  # which half of the tiles is computed; the other is being loaded
             if saved.size > 0:
                 for j in range(n):
                     for k in range(LANES):
                         saved[i, t0 // CHUNK, j, k] = h[j, k]
 
-            # Load the tile.
-            _load(u, ib, t0, steps, d0, w, u_s)
-            _load(delta, ib, t0, steps, d0, w, delta_s)
-            for r in range(steps):
+            for r in range(now, now + steps):
                 for k in range(LANES):
                     delta_s[r, k] += bias_s[k]
             if delta_softplus:
-                for r in range(steps):
-                    for k in range(LANES):
-                        delta_s[r, k] = _softplus(delta_s[r, k])
+                _softplus_tile(delta_s[now : now + steps])
 
-            # Compute its steps.
+            # Compute the steps of this chunk. Load those of the next meanwhile: while numbers are under way, others are computed.
             for r in range(steps):
                 t = t0 + r
+                if t + CHUNK < l:
+                    _load(u, ib, t + CHUNK, d0, w, u_s, CHUNK - now + r)
+                    _load(delta, ib, t + CHUNK, d0, w, delta_s, CHUNK - now + r)
+                    if z.size > 0:
+                        _load(z, ib, t + CHUNK, d0, w, z_s, CHUNK - now + r)
                 if reset.size > 0 and reset[ib, t]:
                     for j in range(n):
                         for k in range(LANES):
                             h[j, k] = zero
                 for k in range(LANES):
-                    step[k] = _in_log2(delta_s[r, k])
-                    drive[k] = delta_s[r, k] * u_s[r, k]
-                    out[k] = D_s[k] * u_s[r, k]
+                    step[k] = _in_log2(delta_s[now + r, k])
+                    drive[k] = delta_s[now + r, k] * u_s[now + r, k]
+                    out[k] = D_s[k] * u_s[now + r, k]
                 for j in range(n):
                     B_t = B[ib, t, group, j] if B.ndim == 4 else zero
                     C_t = C[ib, t, group, j] if C.ndim == 4 else zero
@@ -255,10 +292,7 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
                 for k in range(LANES):
                     y_s[r, k] = out[k]
             if z.size > 0:
-                _load(z, ib, t0, steps, d0, w, z_s)
-                for r in range(steps):
-                    for k in range(LANES):
-                        y_s[r, k] *= z_s[r, k] * _sigmoid(z_s[r, k])
+                _gate_tile(y_s[:steps], z_s[now : now + steps])
 
             # Store the tile.
             _store(y, ib, t0, steps, d0, w, y_s)
@@ -271,7 +305,7 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
 @njit(**COMPILE)
 def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset, delta_softplus, saved, grad_y, grad_h_last,
                grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_bias, grad_h0):  # fmt: skip
-    b, l, d = u.shape
+    _, l, d = u.shape
     n = A.shape[1]
     one = zero + 1
     strips = (d // groups + LANES - 1) // LANES  # of one group
@@ -287,13 +321,12 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
     bias_s = carray(_on_stack(zero, LANES), (LANES,))
     grad_D_s = carray(_on_stack(zero, LANES), (LANES,))
     grad_bias_s = carray(_on_stack(zero, LANES), (LANES,))
-    mask = carray(_on_stack(zero, LANES), (LANES,))
-    u_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
-    raw_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
+    u_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
+    raw_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
     delta_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
-    z_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
+    z_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
     y_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
-    grad_y_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
+    grad_y_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
     grad_out_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
     grad_u_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
     grad_delta_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
@@ -325,34 +358,44 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                     grad_A_s[j, k] = zero
                     grad_B_s[j, k] = zero
                     grad_C_s[j, k] = zero
-            for c in range((l - 1) // CHUNK, -1, -1):
+            c_last = (l - 1) // CHUNK
+            for r in range(l - c_last * CHUNK):
+                t = c_last * CHUNK + r
+                now = (c_last % 2) * CHUNK
+                _load(u, ib, t, d0, w, u_s, now + r)
+                _load(delta, ib, t, d0, w, raw_s, now + r)
+                _load(grad_y, ib, t, d0, w, grad_y_s, now + r)
+                if z.size > 0:
+                    _load(z, ib, t, d0, w, z_s, now + r)
+            for c in range(c_last, -1, -1):
                 t0 = c * CHUNK
                 steps = min(CHUNK, l - t0)
-
-                # Load the tile.
-                _load(u, ib, t0, steps, d0, w, u_s)
-                _load(delta, ib, t0, steps, d0, w, raw_s)
-                _load(grad_y, ib, t0, steps, d0, w, grad_y_s)
+                now = (c % 2) * CHUNK  # which half of the tiles is computed; the other is being loaded
                 for r in range(steps):
                     for k in range(LANES):
-                        raw_s[r, k] += bias_s[k]
-                        delta_s[r, k] = raw_s[r, k]
+                        raw_s[now + r, k] += bias_s[k]
+                        delta_s[r, k] = raw_s[now + r, k]
                 if delta_softplus:
-                    for r in range(steps):
-                        for k in range(LANES):
-                            delta_s[r, k] = _softplus(raw_s[r, k])
+                    _softplus_tile(delta_s[:steps])
                 if z.size > 0:
-                    _load(z, ib, t0, steps, d0, w, z_s)
                     for r in range(steps):
                         for k in range(LANES):
-                            grad_out_s[r, k] = grad_y_s[r, k]
-                            grad_y_s[r, k] *= z_s[r, k] * _sigmoid(z_s[r, k])  # before the gate
+                            grad_out_s[r, k] = grad_y_s[now + r, k]
+                    _gate_tile(grad_y_s[now : now + steps], z_s[now : now + steps])  # now the gradient before the gate
 
-                # Forwards through the chunk: compute its states again.
+                # Forwards through the chunk: compute its states again, and load the chunk before it.
                 for j in range(n):
                     for k in range(LANES):
                         states[0, j, k] = saved[(ib * groups + group) * strips + s, c, j, k]
-                for r in range(steps):
+                for r in range(CHUNK):
+                    if c > 0:
+                        _load(u, ib, t0 - CHUNK + r, d0, w, u_s, CHUNK - now + r)
+                        _load(delta, ib, t0 - CHUNK + r, d0, w, raw_s, CHUNK - now + r)
+                        _load(grad_y, ib, t0 - CHUNK + r, d0, w, grad_y_s, CHUNK - now + r)
+                        if z.size > 0:
+                            _load(z, ib, t0 - CHUNK + r, d0, w, z_s, CHUNK - now + r)
+                    if r >= steps:
+                        continue
                     t = t0 + r
                     if reset.size > 0 and reset[ib, t]:
                         for j in range(n):
@@ -360,9 +403,9 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                                 states[r, j, k] = zero
                     for k in range(LANES):
                         step[k] = _in_log2(delta_s[r, k])
-                        drive[k] = delta_s[r, k] * u_s[r, k]
-                        g[k] = grad_y_s[r, k]
-                        out[k] = D_s[k] * u_s[r, k]
+                        drive[k] = delta_s[r, k] * u_s[now + r, k]
+                        g[k] = grad_y_s[now + r, k]
+                        out[k] = D_s[k] * u_s[now + r, k]
                     for j in range(n):
                         B_t = B[ib, t, group, j] if B.ndim == 4 else zero
                         C_t = C[ib, t, group, j] if C.ndim == 4 else zero
@@ -390,9 +433,9 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                 for r in range(steps - 1, -1, -1):
                     t = t0 + r
                     for k in range(LANES):
-                        drive[k] = delta_s[r, k] * u_s[r, k]
                         step[k] = delta_s[r, k]
-                        g[k] = grad_y_s[r, k]
+                        drive[k] = delta_s[r, k] * u_s[now + r, k]
+                        g[k] = grad_y_s[now + r, k]
                         along_A[k] = zero
                         along_B[k] = zero
                     for j in range(n):
@@ -424,13 +467,11 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                             for k in range(LANES):
                                 later[j, k] = zero
                     for k in range(LANES):
-                        grad_u_s[r, k] = delta_s[r, k] * along_B[k] + D_s[k] * g[k]
-                        grad_delta_s[r, k] = u_s[r, k] * along_B[k] + along_A[k]
-                        grad_D_s[k] += g[k] * u_s[r, k]
+                        grad_u_s[r, k] = step[k] * along_B[k] + D_s[k] * g[k]
+                        grad_delta_s[r, k] = u_s[now + r, k] * along_B[k] + along_A[k]
+                        grad_D_s[k] += g[k] * u_s[now + r, k]
                 if delta_softplus:
-                    for r in range(steps):
-                        for k in range(LANES):
-                            grad_delta_s[r, k] *= _sigmoid(raw_s[r, k])
+                    _times_sigmoid(grad_delta_s[:steps], raw_s[now : now + steps])
                 for r in range(steps):
                     for k in range(LANES):
                         grad_bias_s[k] += grad_delta_s[r, k]
@@ -439,10 +480,7 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                 _store(grad_u, ib, t0, steps, d0, w, grad_u_s)
                 _store(grad_delta, ib, t0, steps, d0, w, grad_delta_s)
                 if z.size > 0:
-                    for r in range(steps):
-                        for k in range(LANES):
-                            gate = _sigmoid(z_s[r, k])
-                            grad_out_s[r, k] *= y_s[r, k] * (gate * (one + z_s[r, k] * (one - gate)))
+                    _gate_grad_tile(grad_out_s[:steps], y_s[:steps], z_s[now : now + steps], one)
                     _store(grad_z, ib, t0, steps, d0, w, grad_out_s)
             for k in range(w):
                 grad_D[ib, d0 + k] = grad_D_s[k]
@@ -459,7 +497,7 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
 # ---- one step --------------------------------------------------------------------------------------------------------------
 @njit(**COMPILE)
 def _step_tasks(i0, i1, zero, groups, h, u, delta, A, B, C, D, z, delta_bias, delta_softplus, h_out, y):
-    b, d, n = h.shape
+    _, d, n = h.shape
     strips = groups * ((d // groups + LANES - 1) // LANES)
     delta_s = carray(_on_stack(zero, LANES), (LANES,))
     out = carray(_on_stack(zero, LANES), (LANES,))
