@@ -1,8 +1,9 @@
 """The clocks of the bench, and what the hardware can do: the rate of a copy, and the memory of a call."""
 
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -40,6 +41,23 @@ def clock(run: Callable[[], Any], repeats: int, device: str, graph: bool = True)
         torch.cuda.synchronize()
         times.append(start_event.elapsed_time(end_event) / 1000)
     return statistics.median(times)
+
+
+def cpu_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """The CPU time of each call, of all its threads: the least of `repeats`, after one that is not counted.
+
+    The calls take turns, so that a busy minute of the machine meets all of them. CPU time does not count the waiting, and the least
+    is the one that was disturbed least.
+    """
+    for run in runs.values():
+        run()
+    least = dict.fromkeys(runs, math.inf)
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            least[name] = min(least[name], time.process_time() - start)
+    return least
 
 
 def copy_bandwidth(device: str, repeats: int) -> float:

@@ -21,7 +21,9 @@ WIDE = 2**27  # numbers (b l d n) that the check writes to memory at one time: 1
 def bench(device: str, quick: bool, keep: Callable[[dict[str, Any]], None]) -> None:
     """Every table of one device; `keep` is called with what is there so far after each row."""
     if device == "cpu":
-        raise NotImplementedError("on a CPU the selective scan is not timed yet")
+        from .selective_scan_cpu import bench_cpu
+
+        bench_cpu(quick, keep)
     else:
         from .selective_scan_gpu import bench_gpu
 
