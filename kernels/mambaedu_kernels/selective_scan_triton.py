@@ -383,6 +383,8 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
                 h_before = states[i]
                 if HAS_RESET:
                     h_before = tl.where(_starts_anew(reset_ptr, row + i, t + i, t1), 0.0, h_before)
+                if not EVEN:  # past the end, where a state that is inf or NaN would make NaN of 0
+                    h_before = tl.where(t + i < t1, h_before, 0.0)
                 if HAS_Z:
                     y = _put(y, i, tl.sum(C * states[i + 1], 1), T)
                 # [eq-selective-scan-grad]
@@ -408,7 +410,7 @@ def _bwd(u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_pt
                         mask=mask_sum,
                     )
                 if FIXED_C:
-                    grad_C_fixed += grad_C
+                    grad_C_fixed += grad_C if EVEN else tl.where(t + i < t1, grad_C, 0.0)
                 else:
                     tl.store(
                         grad_C_ptr + (rows_before + row + i) * n + offs_sum,
