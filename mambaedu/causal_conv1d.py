@@ -6,8 +6,7 @@ The last weight meets the present input. What came before the first step is the 
 cut anywhere. The naive version below is the definition. The Numba and Triton versions give the same outputs and gradients.
 """
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import backends
-from ._autograd import first_derivative_only, no_autocast, on_arrays, on_tensors
+from ._autograd import first_derivative_only, no_autocast, not_compiled, on_arrays, on_tensors
 from .selective_scan import _where_it_changes
 
 MAX_K = 16  # weights of a channel that the Triton kernels hold in registers
@@ -86,7 +85,7 @@ def causal_conv1d(
     """
     tensors = dict(u=u, weight=weight, bias=bias, conv_state=conv_state, seq_idx=seq_idx)
     k = _check(tensors, "u", "(b l d)", activation)[-1]
-    backend = backends.choose(backend, u, partial(_why_not, k))
+    backend = not_compiled(backends.choose, backend, u, partial(_why_not, k))
     dtype = _dtype(tensors)
     reset = number = None
     if seq_idx is not None:
@@ -97,7 +96,7 @@ def causal_conv1d(
             y = _naive(u, weight, bias, conv_state, number, activation, dtype)
         else:
             module = backends.kernel_module("causal_conv1d", backend)
-            y = _untraced(_KernelConv.apply)(module, dtype, activation == "silu", reset, u, weight, bias, conv_state)
+            y = not_compiled(_KernelConv.apply, module, dtype, activation == "silu", reset, u, weight, bias, conv_state)
     return y, _last_inputs(u, conv_state, number, k)
 
 
@@ -134,12 +133,12 @@ def causal_conv1d_step(
     """
     tensors = dict(u_t=u_t, weight=weight, bias=bias, conv_state=conv_state)
     k = _check(tensors, "u_t", "(b d)", activation)[-1]
-    backend = backends.choose(backend, u_t, partial(_why_not, k))
+    backend = not_compiled(backends.choose, backend, u_t, partial(_why_not, k))
     inputs = (conv_state, u_t, weight, bias)
     wants_gradient = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     if backend != "naive" and not wants_gradient and u_t.numel() > 0:
         module = backends.kernel_module("causal_conv1d", backend)
-        new_state, y_t = _untraced(_run)(module, "step", _dtype(tensors), *inputs, activation == "silu")
+        new_state, y_t = not_compiled(_run, module, "step", _dtype(tensors), *inputs, activation == "silu")
         return new_state.to(torch.promote_types(u_t.dtype, conv_state.dtype)), y_t.to(u_t.dtype)
     # With a gradient the step is a convolution of length 1, by the same backend.
     y, new_state = causal_conv1d(
@@ -214,12 +213,6 @@ def _run(module: ModuleType, what: str, dtype: torch.dtype, *arguments: Any) -> 
     if module.__name__.endswith("numba"):
         return on_arrays(kernel, dtype, arguments)
     return on_tensors(kernel, arguments, {"dtype": dtype})
-
-
-def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that torch.compile calls as it is. Where nothing was compiled yet, torch's compiler, slow to import, stays out."""
-    dynamo = sys.modules.get("torch._dynamo")
-    return function if dynamo is None else dynamo.disable(function)
 
 
 # ---- what may come in ------------------------------------------------------------------------------------------------
