@@ -75,8 +75,6 @@ def transformers_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,
 
 INSTALLED = {"mambapy": mambapy_scan, "transformers": transformers_scan}
 QUADRATIC = ("reference loop", "transformers")  # in the backward, which takes minutes and is not timed
-# Both loops take slices of tensors (b l d n). The gradient of each slice is such a tensor, zero but for the slice: minutes for 2,048 steps.
-FORWARD_ONLY = ("reference loop", "transformers")
 LOOPS: Mapping[str, Scan] = {"reference loop": reference_loop, "unbind loop": unbind_loop}
 
 

@@ -146,6 +146,7 @@ def measure_step(repeats: int, scans: dict[str, peers.Scan], update: float, row:
         refuse_if_wrong(row, "step", {"y_t": float((got - truth).abs().max() / truth.abs().max())})
         runs: dict[str, Callable[[], Any]] = {
             "numba": partial(steps, "numba"),
+            "kernel": kernels,
             "naive": partial(steps, "naive"),
             "torch line": lines,
         }
@@ -187,8 +188,7 @@ step = time.process_time() - start - both
 print(json.dumps({"forward": forward, "backward": both - forward, "step": step}))
 """
 _PEAK = """
-small, grad_small = bench.scan_inputs(1, 8, 16, 16, torch.float32, "cpu")
-bench.gradients(small, grad_small, "numba")
+bench.gradients(*bench.scan_inputs(1, 8, 16, 16, torch.float32, "cpu"), "numba")
 def held(what):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(what))
 open("/proc/self/clear_refs", "w").write("5")  # the high-water mark starts again from what is held now
@@ -200,29 +200,29 @@ print(json.dumps((held("VmHWM") - before) / grad_y.nbytes))
 
 def first_call() -> dict[str, dict[str, float]]:
     """CPU seconds of the first forward, backward and step in a process: cold, when they are compiled, and warm, when they lie in a cache."""
+    code = _INPUTS.format(shape="1, 32, 64, 16") + _FIRST_CALL
     with tempfile.TemporaryDirectory() as cache:
-        return {
-            how: _in_a_fresh_process(_INPUTS.format(shape="1, 32, 64, 16") + _FIRST_CALL, cache)
-            for how in ("cold", "warm")
-        }
+        return {how: in_a_fresh_process(code, NUMBA_CACHE_DIR=cache) for how in ("cold", "warm")}
 
 
 def peak() -> float | None:
     """The memory that forward and backward take beyond the inputs, in tensors of u's size; None where the system does not tell.
 
-    Neither PyTorch nor Python counts what NumPy and PyTorch allocate together, so the system is asked, in a process that did nothing else.
+    Neither PyTorch nor Python counts what NumPy and PyTorch allocate together, so the system is asked, in a process that did nothing else:
+    what a compiler leaves behind would be used again. And large arrays go back to the system as soon as they are freed.
     """
     if not os.access("/proc/self/clear_refs", os.W_OK):
         return None
-    with tempfile.TemporaryDirectory() as cache:
-        return _in_a_fresh_process(_INPUTS.format(shape=", ".join(map(str, SHAPE))) + _PEAK, cache)
+    code = _INPUTS.format(shape=", ".join(map(str, SHAPE))) + _PEAK
+    _, warm = (in_a_fresh_process(code, MALLOC_MMAP_THRESHOLD_="65536") for _ in range(2))
+    return warm
 
 
-def _in_a_fresh_process(code: str, cache: str) -> Any:
-    """What a Python program prints, as JSON. Numba's cache is a folder of its own."""
+def in_a_fresh_process(code: str, **environment: str) -> Any:
+    """What a Python program prints, read as JSON."""
     path = os.pathsep.join(folder for folder in sys.path if folder)
-    environment = os.environ | {"NUMBA_CACHE_DIR": cache, "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    variables = os.environ | environment | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables)
     if done.returncode != 0:
         raise RuntimeError(f"a fresh process failed: {done.stderr[-500:]}")
     return json.loads(done.stdout)
