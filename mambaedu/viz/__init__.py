@@ -12,6 +12,7 @@ from .frames import frames
 from .path import path
 from .poles import poles
 from .sampling import sampling
+from .speed import ratio_bars, roofline, time_against_length
 
 __all__ = [
     "echo",
@@ -23,7 +24,10 @@ __all__ = [
     "path",
     "poles",
     "provenance",
+    "ratio_bars",
+    "roofline",
     "sampling",
     "slider",
     "table",
+    "time_against_length",
 ]
