@@ -7,6 +7,7 @@ import sys
 import types
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
 
@@ -31,7 +32,7 @@ def launched_with(numpy, module):
     copy = types.ModuleType(module.__name__)
     vars(copy).update(vars(module), np=numpy)
     for name, value in vars(module).items():
-        if isinstance(value, types.FunctionType):
+        if isinstance(value, types.FunctionType) and value.__globals__ is vars(module):
             function = types.FunctionType(value.__code__, vars(copy), name, value.__defaults__, value.__closure__)
             function.__kwdefaults__ = value.__kwdefaults__
             setattr(copy, name, function)
@@ -119,16 +120,50 @@ def finish(*processes):
         assert process.returncode == 0, output
 
 
-def use_wrong_kernel(op, backend, right, wrong, tmp_path, monkeypatch):
-    """The kernel file with one piece of text replaced, for every call that follows. Returns its module."""
+def use_wrong_kernel(op, backend, right, wrong, tmp_path, monkeypatch, *, interpret=False):
+    """The kernel file with one piece of text replaced, for every call that follows. Returns its module.
+
+    interpret: a Numba kernel runs as plain Python, see `interpreted`. Compiling takes seconds.
+    """
     source = (KERNELS / f"{op}_{backend}.py").read_text(encoding="utf-8")
     assert source.count(right) == 1, f"what is to be broken is there {source.count(right)} times: {right}"
-    file = tmp_path / f"wrong_{op}_{backend}.py"
-    file.write_text(source.replace(right, wrong), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, file.stem, module)
-    spec.loader.exec_module(module)
+    source = source.replace(right, wrong)
+    if interpret and backend == "numba":
+        module = interpreted(f"wrong_{op}_{backend}", source)
+    else:
+        file = tmp_path / f"wrong_{op}_{backend}.py"
+        file.write_text(source, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, file.stem, module)
+        spec.loader.exec_module(module)
     monkeypatch.setattr(backends, "kernel_module", lambda op, which: module)
     poison_new_memory(monkeypatch)
+    return module
+
+
+def interpreted(name, source):
+    """A Numba kernel file as plain Python, in fp64: `njit` does nothing, the stack is an array of NaN, and of an overload the fp64 side is taken."""
+    module = types.ModuleType(name)
+
+    def njit(*functions, **options):
+        return functions[0] if functions else lambda function: function
+
+    def overload(stub, **options):
+        def decorate(choose):
+            setattr(module, stub.__name__, lambda *x: choose(*(numba.types.float64 for _ in x))(*x))
+            return choose
+
+        return decorate
+
+    def on_stack(like, size):
+        return np.full(size, np.nan, type(like))
+
+    vars(module).update(
+        njit=njit, overload=overload, intrinsic=lambda generate: on_stack, carray=lambda memory, shape: memory.reshape(shape),
+        config=numba.config, types=numba.types,
+    )  # fmt: skip
+    lines = source.splitlines()
+    lines = ["" if line.startswith(("from numba", "import numba", "from llvmlite")) else line for line in lines]
+    exec(compile("\n".join(lines), name, "exec"), vars(module))
     return module
