@@ -49,7 +49,7 @@ class _Backward(torch.autograd.Function):
 
 def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Autocast lowers the precision of some functions of torch; a scan keeps its own."""
-    if not torch.amp.is_autocast_available(device.type):
+    if not torch.amp.is_autocast_available(device.type) or not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
@@ -57,7 +57,13 @@ def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
 def _plain(x: Any) -> Any:
     if isinstance(x, tuple):
         return tuple(_plain(item) for item in x)
-    return x.detach().resolve_conj().resolve_neg().contiguous() if isinstance(x, Tensor) else x
+    if not isinstance(x, Tensor):
+        return x
+    if x.requires_grad:  # each question is cheaper than its answer, and a step asks them seven times
+        x = x.detach()
+    if x.is_conj() or x.is_neg():
+        x = x.resolve_conj().resolve_neg()
+    return x if x.is_contiguous() else x.contiguous()
 
 
 def _as_array(x: Any, dtype: torch.dtype) -> Any:
@@ -65,7 +71,7 @@ def _as_array(x: Any, dtype: torch.dtype) -> Any:
         return tuple(_as_array(item, dtype) for item in x)
     if not isinstance(x, Tensor):
         return x
-    return _plain(x if x.dtype == torch.bool else x.to(dtype)).numpy()
+    return _plain(x if x.dtype in (dtype, torch.bool) else x.to(dtype)).numpy()
 
 
 def _as_tensor(x: Any) -> Tensor | None:

@@ -166,6 +166,24 @@ def _softplus_tile(x):
 
 
 @njit(**COMPILE)
+def _prepare_tile(u, delta, drive, step):
+    """drive = delta u ; step = delta log2(e), so that exp(delta A) = 2^(step A)."""
+    u, delta, drive, step = u.reshape(-1), delta.reshape(-1), drive.reshape(-1), step.reshape(-1)
+    for i in range(u.size):
+        drive[i] = delta[i] * u[i]
+    for i in range(u.size):
+        step[i] = _in_log2(delta[i])
+
+
+@njit(**COMPILE)
+def _add_product_tile(out, x, y):
+    """out += x y"""
+    x, y, out = x.reshape(-1), y.reshape(-1), out.reshape(-1)
+    for i in range(x.size):
+        out[i] += x[i] * y[i]
+
+
+@njit(**COMPILE)
 def _times_sigmoid(out, x):
     """out *= sigmoid(x): softplus' derivative."""
     x, out = x.reshape(-1), out.reshape(-1)
@@ -223,7 +241,9 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
     A_s = carray(_on_stack(zero, STATE), (MAX_N, LANES))
     B_s = carray(_on_stack(zero, STATE), (MAX_N, LANES))
     C_s = carray(_on_stack(zero, STATE), (MAX_N, LANES))
-    D_s = carray(_on_stack(zero, LANES), (LANES,))
+    D_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))  # the same row again and again
+    step_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
+    drive_s = carray(_on_stack(zero, TILE), (CHUNK, LANES))
     bias_s = carray(_on_stack(zero, LANES), (LANES,))
     u_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
     delta_s = carray(_on_stack(zero, TWO_TILES), (2 * CHUNK, LANES))
@@ -235,7 +255,8 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
     for i in range(i0, i1):  # a task: one strip of one sequence
         ib, s = i // strips, i % strips
         group, d0, w = _strip(s, d, groups)
-        _lanes(D, d0, w, D_s)
+        for r in range(CHUNK):
+            _lanes(D, d0, w, D_s[r])
         _lanes(delta_bias, d0, w, bias_s)
         _rows(A, d0, w, A_s[:n])
         _rows(h0[ib], d0, w, h[:n])
@@ -261,6 +282,7 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
                     delta_s[r, k] += bias_s[k]
             if delta_softplus:
                 _softplus_tile(delta_s[now : now + steps])
+            _prepare_tile(u_s[now : now + steps], delta_s[now : now + steps], drive_s[:steps], step_s[:steps])
 
             # Compute the steps of this chunk. Load those of the next meanwhile: while numbers are under way, others are computed.
             for r in range(steps):
@@ -275,9 +297,11 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
                         for k in range(LANES):
                             h[j, k] = zero
                 for k in range(LANES):
-                    step[k] = _in_log2(delta_s[now + r, k])
-                    drive[k] = delta_s[now + r, k] * u_s[now + r, k]
-                    out[k] = D_s[k] * u_s[now + r, k]
+                    step[k] = step_s[r, k]
+                for k in range(LANES):
+                    drive[k] = drive_s[r, k]
+                for k in range(LANES):
+                    out[k] = zero
                 for j in range(n):
                     B_t = B[ib, t, group, j] if B.ndim == 4 else zero
                     C_t = C[ib, t, group, j] if C.ndim == 4 else zero
@@ -291,6 +315,8 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
                     # [/eq-selective-scan]
                 for k in range(LANES):
                     y_s[r, k] = out[k]
+            if D.size > 0:
+                _add_product_tile(y_s[:steps], D_s[:steps], u_s[now : now + steps])
             if z.size > 0:
                 _gate_tile(y_s[:steps], z_s[now : now + steps])
 
@@ -467,9 +493,17 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                             for k in range(LANES):
                                 later[j, k] = zero
                     for k in range(LANES):
-                        grad_u_s[r, k] = step[k] * along_B[k] + D_s[k] * g[k]
-                        grad_delta_s[r, k] = u_s[now + r, k] * along_B[k] + along_A[k]
-                        grad_D_s[k] += g[k] * u_s[now + r, k]
+                        drive[k] = u_s[now + r, k]
+                    for k in range(LANES):
+                        grad_D_s[k] += g[k] * drive[k]
+                    for k in range(LANES):
+                        along_A[k] += drive[k] * along_B[k]
+                    for k in range(LANES):
+                        along_B[k] = step[k] * along_B[k] + D_s[k] * g[k]
+                    for k in range(LANES):
+                        grad_u_s[r, k] = along_B[k]
+                    for k in range(LANES):
+                        grad_delta_s[r, k] = along_A[k]
                 if delta_softplus:
                     _times_sigmoid(grad_delta_s[:steps], raw_s[now : now + steps])
                 for r in range(steps):
