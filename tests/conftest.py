@@ -2,8 +2,11 @@
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+import pytest
 
 # Helpers that tests share lie beside them; importlib mode adds no folder to the path.
 sys.path.append(str(Path(__file__).parent / "kernels"))
@@ -23,9 +26,22 @@ def pytest_configure(config):
         os.environ["TRITON_INTERPRET"] = "1"
 
 
+@pytest.fixture
+def whole_card():
+    """For tests that need most of a GPU's memory: however many processes pytest has, they take turns."""
+    import fcntl
+
+    import torch
+
+    with open(Path(tempfile.gettempdir()) / "mambaedu_whole_card", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+        torch.cuda.empty_cache()
+
+
 def pytest_sessionfinish(session, exitstatus):
     folder = session.config.getoption("--record")
-    if folder is None:
+    if folder is None or hasattr(session.config, "workerinput"):  # a worker's results reach the main process
         return
     stats = session.config.pluginmanager.get_plugin("terminalreporter").stats
     counts = {outcome: len(stats.get(outcome, [])) for outcome in ("passed", "failed", "error", "skipped")}

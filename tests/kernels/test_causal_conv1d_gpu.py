@@ -85,6 +85,7 @@ def test_wide_and_many(b, d):  # traps: S14
     assert conv_distance("triton", "all", b=b, l=5, d=d, dtype=torch.float32, device="cuda") <= 1e-4
 
 
+@pytest.mark.usefixtures("whole_card")
 def test_more_elements_than_an_int32_can_count():  # traps: S13
     b, l, d = 3, 32_768, 24_576  # 2.4e9 elements
     u = torch.ones(b, l, d, dtype=torch.bfloat16, device="cuda").requires_grad_()

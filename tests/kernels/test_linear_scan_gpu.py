@@ -44,6 +44,7 @@ def test_wide_and_many(b, d):  # traps: S14
     assert row_distance("triton", "plain", 3, dtype=torch.float32, device="cuda", b=b, d=d, n=1) <= 1e-5
 
 
+@pytest.mark.usefixtures("whole_card")
 def test_more_elements_than_an_int32_can_count():  # traps: S13
     b, l, d = 3, 32_768, 24_576  # 2.4e9 elements
     a = torch.full((1, 1, 1), 0.5, device="cuda").expand(b, l, d)

@@ -134,6 +134,7 @@ def test_wide_and_many(b, d):  # traps: S14
     assert distance(got, expected) <= 1e-5
 
 
+@pytest.mark.usefixtures("whole_card")
 def test_more_elements_than_an_int32_can_count():  # traps: S13
     """2.2e9 elements in bf16, forward and backward: u, delta, grad_y, y, grad_u and grad_delta are 4.4 GB each."""
     b, l, d, n = 1, 2100, 2**20 + 5, 1
