@@ -235,6 +235,17 @@ def test_a_second_derivative_is_refused(backend):  # traps: M12
         torch.autograd.grad(grad_a.sum(), b)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiled_by_torch_it_gives_the_same(backend):  # traps: M13
+    a, b, h0 = (x.requires_grad_() for x in random_inputs(l=4))
+    run = lambda a, b, h0: linear_scan(torch.tanh(a), b, h0=h0, backend=backend) * 2  # noqa: E731
+    h, compiled = run(a, b, h0), torch.compile(run, backend="aot_eager")(a, b, h0)
+    assert torch.allclose(compiled, h, rtol=1e-14, atol=0)
+    got, expected = (torch.autograd.grad(out.square().sum(), (a, b, h0)) for out in (compiled, h))
+    assert all(torch.allclose(g, e, rtol=1e-12, atol=1e-14) for g, e in zip(got, expected, strict=True))
+
+
 def test_naive_has_second_derivatives():
     leaves = [x.requires_grad_() for x in random_inputs(b=1, l=3, d=1, n=1)]
     assert torch.autograd.gradgradcheck(lambda a, b, h0: linear_scan(a, b, h0=h0, backend="naive"), leaves)
