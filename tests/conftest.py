@@ -55,6 +55,12 @@ def pytest_sessionfinish(session, exitstatus):
         name = Path(report.location[0]).name
         by_file[name] = by_file.get(name, 0) + 1
     kernels = sorted(path.name for path in (ROOT / "kernels" / "mambaedu_kernels").glob("*_triton.py"))
-    data = {"passed": counts["passed"], "by_file": by_file, "seconds": round(time.time() - session.config.started)}
+    left_out = session.config.getoption("deselect") or []
+    data = {
+        "passed": counts["passed"],
+        "left_out": left_out,
+        "by_file": by_file,
+        "seconds": round(time.time() - session.config.started),
+    }
     path = records.write("gpu_tests", data, kernels=kernels, command="make gpu-test", out=folder)
     print(f"\nwritten: {path}")

@@ -566,9 +566,10 @@ def _carry(A_ptr, start_ptr, cut_ptr, end_ptr, total_ptr, d, n, shift, n_segment
         enter = tl.zeros((BLOCK_D, AHEAD), FLOAT)
         for i in tl.static_range(AHEAD):
             enter = _put(enter, i, h, AHEAD)
-            if HAS_RESET:
+            h = _column(decay, i, AHEAD) * h  # (BLOCK_D)
+            if HAS_RESET:  # chosen and not multiplied, and after the decay, which is NaN where a delta was
                 h = tl.where(tl.sum(tl.where(offs_k == i, cut, 0), 0) != 0, 0.0, h)
-            h = _column(decay, i, AHEAD) * h + _column(end, i, AHEAD)
+            h += _column(end, i, AHEAD)
         tl.store(end_ptrs, enter, mask=mask)
 
 

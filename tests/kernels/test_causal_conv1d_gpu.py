@@ -20,8 +20,9 @@ def test_every_option_at_every_length(options, dtype):
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 11, 16])
 def test_every_k(k):
+    dtype = torch.float64 if k <= 7 else torch.float32  # fp64 with many weights takes minutes to compile
     for l in (1, 9, 150):
-        assert conv_distance("triton", "all", l=l, k=k, d=37, device="cuda") <= 1e-12, l
+        assert conv_distance("triton", "all", l=l, k=k, d=37, dtype=dtype, device="cuda") <= TOLERANCE[dtype], l
 
 
 @pytest.mark.parametrize("d", [1, 31, 32, 33, 64, 127, 128, 129, 256, 300])

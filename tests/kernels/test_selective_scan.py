@@ -80,6 +80,12 @@ def test_triton_segments_on_rows_that_forget_all_or_nothing(row, short_segments)
     assert selective_row_distance("triton", row, "full, h0", 70, b=1, d=2, n=1) <= 1e-12
 
 
+@pytest.mark.parametrize("options", ["packed", "packed, full, h0"])
+def test_a_nan_does_not_pass_a_cut_into_the_next_sequence(options, short_segments):  # traps: S21, N4
+    """A NaN in delta makes the decay of its whole segment NaN, and 0 times NaN is NaN."""
+    assert selective_row_distance("triton", "NaN in delta", options, 97, b=1, d=3, n=2) <= 1e-12
+
+
 @pytest.mark.parametrize("options", ["full, h0", "packed, groups"])
 def test_triton_without_a_cut_over_several_chunks(options, monkeypatch):
     monkeypatch.setattr(backends.kernel_module("selective_scan", "triton"), "ENOUGH", 1)

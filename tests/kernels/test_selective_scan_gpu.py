@@ -73,9 +73,11 @@ def test_activations_in_bf16_and_parameters_in_fp32_under_autocast():
 
 @pytest.mark.parametrize("n", [1, 3, 16, 17, 64, 128, 256])
 def test_any_number_of_states(n):  # traps: S15
+    dtype = torch.float64 if n <= 17 else torch.float32  # fp64 with many states takes minutes to compile
     for options in ("full, h0", "groups", "fixed B and C"):
         for l in (3, 65):
-            assert selective_row_distance("triton", "plain", options, l, device="cuda", d=34, n=n) <= 1e-12
+            error = selective_row_distance("triton", "plain", options, l, dtype=dtype, device="cuda", d=34, n=n)
+            assert error <= TOLERANCE[dtype], (options, l)
     x = on_gpu(selective_inputs("plain", "packed, full, h0", l=33, d=70, n=n, dtype=torch.float32))
     assert from_naive(x) <= 1e-5
 
@@ -171,15 +173,16 @@ def test_steps_are_the_forward(options):  # traps: C4
     assert distance([torch.stack(outputs, 1), h], [y, h_last]) <= 1e-5
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
-)
-def test_compiled_by_torch_it_gives_the_same():  # traps: M13
+@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
+@pytest.mark.filterwarnings("ignore")  # the compiler has much to say, of itself and of the card
+def test_compiled_by_torch_it_gives_the_same(compiler):  # traps: M13
     x = on_gpu(selective_inputs("plain", "packed, full, h0", l=70, d=37, dtype=torch.float32))
-    scan = torch.compile(lambda u: selective_scan(**(x | {"u": torch.tanh(u)}), backend="triton")[0] * 2)
+
+    def model(u):
+        return selective_scan(**(x | {"u": torch.tanh(u)}), backend="triton")[0] * 2
+
     u = x["u"].clone().requires_grad_()
-    expected = selective_scan(**(x | {"u": torch.tanh(u)}), backend="triton")[0] * 2
-    got = scan(u)
+    got, expected = torch.compile(model, backend=compiler)(u), model(u)
     assert distance([got.detach()], [expected.detach()]) <= 1e-5
     grads = [torch.autograd.grad(out.square().sum(), u) for out in (got, expected)]
     assert distance(*grads) <= 1e-5
