@@ -86,6 +86,14 @@ def test_a_nan_does_not_pass_a_cut_into_the_next_sequence(options, short_segment
     assert selective_row_distance("triton", "NaN in delta", options, 97, b=1, d=3, n=2) <= 1e-12
 
 
+@pytest.mark.parametrize("row", ["NaN in u", "NaN in delta"])
+def test_a_bad_number_does_not_cross_a_sequence_that_starts_in_its_segment(row, short_segments):  # traps: S21, N4
+    assert selective_row_distance("triton", row, "packed", 40, b=1, d=2, n=1) <= 1e-12
+    x = selective_inputs(row, "packed", b=1, l=40, d=2, n=1)
+    assert x["seq_idx"][0, 20] != x["seq_idx"][0, 31]  # step 20 has the bad number, step 32 starts a segment
+    assert selective_scan(**x, backend="triton")[0][0, 32:].isfinite().all()
+
+
 @pytest.mark.parametrize("options", ["full, h0", "packed, groups"])
 def test_triton_without_a_cut_over_several_chunks(options, monkeypatch):
     monkeypatch.setattr(backends.kernel_module("selective_scan", "triton"), "ENOUGH", 1)
@@ -391,8 +399,8 @@ WRONG = {
         full,
     ),
     "triton: a segment's end decays once more": (
-        "h = _column(decay, i, AHEAD) * h + _column(end, i, AHEAD)",
-        "h = _column(decay, i, AHEAD) * (h + _column(end, i, AHEAD))",
+        "h += _column(end, i, AHEAD)",
+        "h += _column(decay, i, AHEAD) * _column(end, i, AHEAD)",
         in_segments("full, h0"),
     ),
     "triton: a sequence that starts in a segment is not seen by the next": (
