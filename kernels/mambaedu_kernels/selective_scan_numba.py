@@ -264,18 +264,14 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
             _rows(B, d0, w, B_s[:n])
         if C.ndim == 2:
             _rows(C, d0, w, C_s[:n])
-        for r in range(min(CHUNK, l)):
-            _load(u, ib, r, d0, w, u_s, r)
-            _load(delta, ib, r, d0, w, delta_s, r)
-            if z.size > 0:
-                _load(z, ib, r, d0, w, z_s, r)
-        for t0 in range(0, l, CHUNK):
-            steps = min(CHUNK, l - t0)
-            now = (t0 // CHUNK % 2) * CHUNK  # which half of the tiles is computed; the other is being loaded
-            if saved.size > 0:
+        for c in range(-1, (l + CHUNK - 1) // CHUNK):  # number -1 has no steps: the first chunk is loaded
+            t0 = c * CHUNK
+            steps = min(CHUNK, l - t0) if c >= 0 else 0
+            now = (c % 2) * CHUNK  # which half of the tiles is computed; the other is being loaded
+            if saved.size > 0 and c >= 0:
                 for j in range(n):
                     for k in range(LANES):
-                        saved[i, t0 // CHUNK, j, k] = h[j, k]
+                        saved[i, c, j, k] = h[j, k]
 
             for r in range(now, now + steps):
                 for k in range(LANES):
@@ -285,13 +281,15 @@ def _fwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, h0, re
             _prepare_tile(u_s[now : now + steps], delta_s[now : now + steps], drive_s[:steps], step_s[:steps])
 
             # Compute the steps of this chunk. Load those of the next meanwhile: while numbers are under way, others are computed.
-            for r in range(steps):
+            for r in range(CHUNK):
                 t = t0 + r
                 if t + CHUNK < l:
                     _load(u, ib, t + CHUNK, d0, w, u_s, CHUNK - now + r)
                     _load(delta, ib, t + CHUNK, d0, w, delta_s, CHUNK - now + r)
                     if z.size > 0:
                         _load(z, ib, t + CHUNK, d0, w, z_s, CHUNK - now + r)
+                if r >= steps:
+                    continue
                 if reset.size > 0 and reset[ib, t]:
                     for j in range(n):
                         for k in range(LANES):
@@ -384,18 +382,9 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                     grad_A_s[j, k] = zero
                     grad_B_s[j, k] = zero
                     grad_C_s[j, k] = zero
-            c_last = (l - 1) // CHUNK
-            for r in range(l - c_last * CHUNK):
-                t = c_last * CHUNK + r
-                now = (c_last % 2) * CHUNK
-                _load(u, ib, t, d0, w, u_s, now + r)
-                _load(delta, ib, t, d0, w, raw_s, now + r)
-                _load(grad_y, ib, t, d0, w, grad_y_s, now + r)
-                if z.size > 0:
-                    _load(z, ib, t, d0, w, z_s, now + r)
-            for c in range(c_last, -1, -1):
+            for c in range((l + CHUNK - 1) // CHUNK, -1, -1):  # the first number has no steps: the last chunk is loaded
                 t0 = c * CHUNK
-                steps = min(CHUNK, l - t0)
+                steps = max(0, min(CHUNK, l - t0))
                 now = (c % 2) * CHUNK  # which half of the tiles is computed; the other is being loaded
                 for r in range(steps):
                     for k in range(LANES):
@@ -410,11 +399,12 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                     _gate_tile(grad_y_s[now : now + steps], z_s[now : now + steps])  # now the gradient before the gate
 
                 # Forwards through the chunk: compute its states again, and load the chunk before it.
-                for j in range(n):
-                    for k in range(LANES):
-                        states[0, j, k] = saved[(ib * groups + group) * strips + s, c, j, k]
+                if steps > 0:
+                    for j in range(n):
+                        for k in range(LANES):
+                            states[0, j, k] = saved[(ib * groups + group) * strips + s, c, j, k]
                 for r in range(CHUNK):
-                    if c > 0:
+                    if c > 0 and t0 - CHUNK + r < l:
                         _load(u, ib, t0 - CHUNK + r, d0, w, u_s, CHUNK - now + r)
                         _load(delta, ib, t0 - CHUNK + r, d0, w, raw_s, CHUNK - now + r)
                         _load(grad_y, ib, t0 - CHUNK + r, d0, w, grad_y_s, CHUNK - now + r)

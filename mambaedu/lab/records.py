@@ -93,10 +93,15 @@ def _version(package: str) -> str | None:
 
 
 def commit() -> str:
-    """The commit this ran at, with "+changes" when the tree differed from it; "unknown" outside a clone."""
+    """The commit this ran at, with "+changes" when the tree differed from it; "unknown" outside a clone.
+
+    Whoever copies a tree to another machine names its commit in MAMBAEDU_COMMIT.
+    """
+    if named := os.environ.get("MAMBAEDU_COMMIT"):
+        return named
     revision = _run("git", "rev-parse", "--short=12", "HEAD")
     if not revision:
-        return os.environ.get("MAMBAEDU_COMMIT", "unknown")
+        return "unknown"
     changed = _run("git", "status", "--porcelain", "--untracked-files=no", "--", "mambaedu", "kernels")
     return revision + ("+changes" if changed else "")
 

@@ -442,8 +442,8 @@ WRONG = {
         full,
     ),
     "numba: the last tile is dropped": (
-        "for t0 in range(0, l, CHUNK):",
-        "for t0 in range(0, l - CHUNK + 1, CHUNK):",
+        "for c in range(-1, (l + CHUNK - 1) // CHUNK):",
+        "for c in range(-1, l // CHUNK):",
         on("plain", "full, h0", 33),
     ),
     # traps: T8
