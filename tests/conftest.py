@@ -50,16 +50,14 @@ def pytest_sessionfinish(session, exitstatus):
         return
     from mambaedu.lab import records
 
-    by_file: dict[str, int] = {}
-    for report in stats["passed"]:
-        name = Path(report.location[0]).name
-        by_file[name] = by_file.get(name, 0) + 1
+    files = sorted({Path(report.location[0]).name for report in stats["passed"]})
     kernels = sorted(path.name for path in (ROOT / "kernels" / "mambaedu_kernels").glob("*_triton.py"))
-    left_out = session.config.getoption("deselect") or []
     data = {
+        "files": files,
+        "collected": session.testscollected,
         "passed": counts["passed"],
-        "left_out": left_out,
-        "by_file": by_file,
+        "unfinished": 0,
+        "left_out": session.config.getoption("deselect") or [],
         "seconds": round(time.time() - session.config.started),
     }
     path = records.write("gpu_tests", data, kernels=kernels, command="make gpu-test", out=folder)
