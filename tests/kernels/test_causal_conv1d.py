@@ -1,18 +1,14 @@
 """Numba and Triton against naive, at every length and with every option; and wrong kernels, each of which must be caught."""
 
-import importlib.util
 import multiprocessing
 import os
-import subprocess
-import sys
-from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 import torch
 from agreement import TOLERANCE, distance
 from conv_agreement import OPTIONS, conv_distance, conv_inputs, conv_results
+from harness import Guards, finish, poison_new_memory, run_python, use_wrong_kernel
 
 from mambaedu import backends, causal_conv1d, causal_conv1d_step
 from mambaedu.lab.testing import LENGTHS
@@ -20,27 +16,10 @@ from mambaedu.lab.testing import LENGTHS
 # The interpreter computes with numpy, which warns where inf meets 0; the GPU does not.
 pytestmark = pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
 
-KERNELS = Path(__file__).parents[2] / "kernels" / "mambaedu_kernels"
-
 
 @pytest.fixture(autouse=True)
 def poisoned(monkeypatch):
-    """Memory that nobody wrote is NaN, so that a kernel that forgets an element is seen."""
-
-    def poisoning(make):
-        def poisoned(*arguments, **options):
-            x = make(*arguments, **options)
-            if isinstance(x, torch.Tensor):
-                return x.fill_(float("nan")) if x.is_floating_point() else x
-            if x.dtype.kind == "f":
-                x.fill(np.nan)
-            return x
-
-        return poisoned
-
-    for library in (torch, np):
-        for name in ("empty", "empty_like"):
-            monkeypatch.setattr(library, name, poisoning(getattr(library, name)))
+    poison_new_memory(monkeypatch)
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -157,32 +136,10 @@ def test_the_same_bits_for_any_number_of_threads():  # traps: S19, N1
 
 @pytest.mark.parametrize("backend", ["numba", "triton"])
 def test_nothing_is_written_beside_the_outputs(backend, monkeypatch, segments):
-    """Every output lies between two guard bands, which must stay as they are."""
-    guards = []
-
-    def guarded(shape, dtype):
-        size = int(np.prod(shape))
-        whole = torch.full((size + 256,), 12345.0, dtype=dtype)
-        guards.append((whole, size))
-        return whole[128 : 128 + size].reshape(shape)
-
-    if backend == "numba":
-        monkeypatch.setattr(np, "empty_like", lambda x: guarded(x.shape, torch.float64).numpy())
-        monkeypatch.setattr(np, "empty", lambda shape, dtype: guarded(shape, torch.float64).numpy())
-    else:
-        plain = torch.empty  # Triton's interpreter makes tensors, too; the outputs are those with a device
-
-        def empty(*shape, **kind):
-            return guarded(shape[0], kind["dtype"]) if "device" in kind else plain(*shape, **kind)
-
-        monkeypatch.setattr(torch, "empty", empty)
-        monkeypatch.setattr(torch, "empty_like", lambda x, dtype=None: guarded(x.shape, dtype or x.dtype))
+    guards = Guards(backend, monkeypatch)
     x = conv_inputs("all", l=17, d=5)
     conv_results(backend, x)
-    assert len(guards) >= 5  # y and four gradients
-    for whole, size in guards:
-        assert (whole[:128] == 12345.0).all()
-        assert (whole[128 + size :] == 12345.0).all()
+    guards.check(at_least=5)  # y and four gradients
 
 
 # ---- processes ------------------------------------------------------------------------------------------------------
@@ -195,17 +152,6 @@ y, conv_state = causal_conv1d(u, torch.rand(2000, 4), activation="silu", backend
 assert torch.isfinite(y).all()
 print("done")
 """
-
-
-def run_python(code, **environment):
-    path = os.pathsep.join(str(KERNELS.parents[i]) for i in (1, 0))
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def _in_a_child(queue):
@@ -231,9 +177,7 @@ def test_a_forked_child_can_convolve_after_its_parent_did():  # traps: N3
 @pytest.mark.slow
 def test_processes_that_start_cold_together(tmp_path):  # traps: N2
     both = [run_python(CALL, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
-    for process in both:
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
+    finish(*both)
 
 
 @pytest.mark.slow
@@ -245,9 +189,7 @@ def test_no_index_leaves_its_array(tmp_path):  # traps: N6
         "    y, _ = causal_conv1d(u, torch.rand(5, k), conv_state=state, seq_idx=seq_idx, backend='numba')\n"
         "    y.sum().backward()\n"
     )
-    process = run_python(code, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    finish(run_python(code, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path)))
 
 
 # ---- wrong kernels: one change each, and the check that must see it --------------------------------------------------
@@ -296,16 +238,7 @@ def test_the_right_kernels_pass_these_checks(backend, segments):
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_kernel_is_caught(name, tmp_path, monkeypatch):
     backend, right, wrong, check = WRONG[name]
-    source = (KERNELS / f"causal_conv1d_{backend}.py").read_text(encoding="utf-8")
-    assert source.count(right) == 1, "the line to break is not there exactly once"
-    file = tmp_path / f"wrong_causal_conv1d_{backend}.py"
-    file.write_text(source.replace(right, wrong), encoding="utf-8")
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)  # wrong is wrong without seconds of compiling, too
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, file.stem, module)
-    spec.loader.exec_module(module)
+    module = use_wrong_kernel("causal_conv1d", backend, right, wrong, tmp_path, monkeypatch, interpret=True)
     if backend == "triton":
         module.SEGMENT_FWD = module.SEGMENT_BWD = 12  # not of whole tiles
-    monkeypatch.setattr(backends, "kernel_module", lambda op, which: module)
     assert not check(backend) <= 1e-12
