@@ -22,7 +22,7 @@ help:
 	@echo "make grade EX=ex03    grade an exercise (all of them without EX)"
 	@echo "make check        format, lint, types, twins, records"
 	@echo "make bench        measure the kernels on this machine"
-	@echo "make gpu-test     the tests that need a GPU, with the python3 of this machine"
+	@echo "make gpu-test     the tests that need a GPU, with the python3 of this machine; records where they passed"
 	@echo "make clean        remove what was built; the environment stays"
 
 # ---- the environment -------------------------------------------------------------------------------------------------
