@@ -116,9 +116,10 @@ def _on_stack(typing_context, like, size):
 
     def generate(context, builder, signature, arguments):
         value = context.get_value_type(signature.args[0])
-        pointer = cgutils.alloca_once(builder, ir.ArrayType(value, count))
+        # `count` numbers, not one array: cgutils stores a zero in what it allocates, and LLVM takes seconds over a zero of 4096 numbers.
+        pointer = cgutils.alloca_once(builder, value, ir.Constant(ir.IntType(64), count))
         pointer.align = 64
-        return builder.bitcast(pointer, ir.PointerType(value))
+        return pointer
 
     return types.CPointer(like)(like, size), generate
 
@@ -421,7 +422,7 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                         step[k] = _in_log2(delta_s[r, k])
                         drive[k] = delta_s[r, k] * u_s[now + r, k]
                         g[k] = grad_y_s[now + r, k]
-                        out[k] = D_s[k] * u_s[now + r, k]
+                        out[k] = D_s[k] * u_s[now + r, k] if D.size > 0 else zero
                     for j in range(n):
                         B_t = B[ib, t, group, j] if B.ndim == 4 else zero
                         C_t = C[ib, t, group, j] if C.ndim == 4 else zero
@@ -489,7 +490,7 @@ def _bwd_tasks(i0, i1, zero, groups, u, delta, A, B, C, D, z, delta_bias, reset,
                     for k in range(LANES):
                         along_A[k] += drive[k] * along_B[k]
                     for k in range(LANES):
-                        along_B[k] = step[k] * along_B[k] + D_s[k] * g[k]
+                        along_B[k] = step[k] * along_B[k] + (D_s[k] * g[k] if D.size > 0 else zero)
                     for k in range(LANES):
                         grad_u_s[r, k] = along_B[k]
                     for k in range(LANES):
