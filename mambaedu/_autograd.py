@@ -1,22 +1,21 @@
 """What every operation with compiled kernels needs: tensors to arrays and back, and first derivatives only."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def on_arrays(kernel: Callable[..., Any], dtype: torch.dtype, arguments: Sequence[Any], options: Mapping[str, Any] | None = None) -> tuple[Any, ...]:  # fmt: skip
-    """Call a Numba kernel: contiguous arrays of one dtype in (masks stay bool), tensors out. A tuple among the results is opened."""
-    out = kernel(*(_as_array(x, dtype) for x in arguments), **(options or {}))
-    return tuple(_as_tensor(x) for x in _flat(out))
-
-
-def on_tensors(kernel: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Call a Triton kernel: contiguous tensors in; half-precision inputs are widened as they are loaded."""
-    return _flat(kernel(*(_plain(x) for x in arguments), **options))
+def run_kernel(module: ModuleType, name: str, dtype: torch.dtype, *arguments: Any, **options: Any) -> tuple[Any, ...]:
+    """Call a function of a kernel file. Numba gets contiguous arrays of one dtype (masks stay bool); Triton contiguous tensors of any, which it widens
+    as it loads them. Out come tensors; a tuple among the results is opened."""
+    kernel = getattr(module, name)
+    if module.__name__.endswith("numba"):
+        return tuple(_as_tensor(x) for x in _flat(kernel(*(_as_array(x, dtype) for x in arguments), **options)))
+    return _flat(kernel(*(_plain(x) for x in arguments), dtype=dtype, **options))
 
 
 def not_compiled(function: Callable[..., Any], *arguments: Any) -> Any:

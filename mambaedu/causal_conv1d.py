@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import backends
-from ._autograd import first_derivative_only, no_autocast, not_compiled, on_arrays, on_tensors
-from .selective_scan import _where_it_changes
+from ._autograd import first_derivative_only, no_autocast, not_compiled, run_kernel
+from ._inputs import check_shapes, check_tensors, where_it_changes
 
 MAX_K = 16  # weights of a channel that the Triton kernels hold in registers
 
@@ -89,7 +89,7 @@ def causal_conv1d(
     dtype = _dtype(tensors)
     reset = number = None
     if seq_idx is not None:
-        reset = _where_it_changes(seq_idx)  # (b l)
+        reset = where_it_changes(seq_idx)  # (b l)
         number = F.pad(reset.cumsum(1), (k - 1, 0))  # (b m), with m = k-1+l: 0 is the first sequence, and the state's
     with no_autocast(u.device):
         if backend == "naive" or u.numel() == 0:
@@ -138,7 +138,9 @@ def causal_conv1d_step(
     wants_gradient = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     if backend != "naive" and not wants_gradient and u_t.numel() > 0:
         module = backends.kernel_module("causal_conv1d", backend)
-        new_state, y_t = not_compiled(_run, module, "step", _dtype(tensors), *inputs, activation == "silu")
+        new_state, y_t = not_compiled(
+            run_kernel, module, "causal_conv1d_step", _dtype(tensors), *inputs, activation == "silu"
+        )
         return new_state.to(torch.promote_types(u_t.dtype, conv_state.dtype)), y_t.to(u_t.dtype)
     # With a gradient the step is a convolution of length 1, by the same backend.
     y, new_state = causal_conv1d(
@@ -188,7 +190,7 @@ class _KernelConv(torch.autograd.Function):
     def forward(ctx: Any, module: ModuleType, dtype: torch.dtype, silu: bool, reset: Tensor | None, *inputs: Tensor | None) -> Tensor:  # fmt: skip
         u = inputs[0]
         assert u is not None
-        (y,) = _run(module, "fwd", dtype, *inputs, reset, silu)
+        (y,) = run_kernel(module, "causal_conv1d_fwd", dtype, *inputs, reset, silu)
         ctx.save_for_backward(*inputs, reset)
         ctx.module, ctx.dtype, ctx.silu = module, dtype, silu
         return y.to(u.dtype)
@@ -204,15 +206,7 @@ class _KernelConv(torch.autograd.Function):
 
 
 def _backward(module: ModuleType, dtype: torch.dtype, silu: bool, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    return _run(module, "bwd", dtype, *tensors, silu)
-
-
-def _run(module: ModuleType, what: str, dtype: torch.dtype, *arguments: Any) -> tuple[Any, ...]:
-    """Call a kernel on contiguous arrays of one dtype (Numba), or on contiguous tensors of any (Triton)."""
-    kernel = getattr(module, f"causal_conv1d_{what}")
-    if module.__name__.endswith("numba"):
-        return on_arrays(kernel, dtype, arguments)
-    return on_tensors(kernel, arguments, {"dtype": dtype})
+    return run_kernel(module, "causal_conv1d_bwd", dtype, *tensors, silu)
 
 
 # ---- what may come in ------------------------------------------------------------------------------------------------
@@ -234,15 +228,9 @@ def _dtype(tensors: dict[str, Tensor | None]) -> torch.dtype:
 
 def _check(tensors: dict[str, Tensor | None], first: str, letters: str, activation: str | None) -> Sequence[int]:
     """Every input by symbol; the sizes of the first one, and k."""
+    check_tensors(tensors, ("bias", "seq_idx") if first == "u_t" else ("bias", "seq_idx", "conv_state"))
     for name, value in tensors.items():
-        if value is None and name in ("bias", "conv_state", "seq_idx") and (name, first) != ("conv_state", "u_t"):
-            continue
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-        if name == "seq_idx":
-            if value.is_floating_point() or value.is_complex():
-                raise TypeError(f"seq_idx must hold integers, got {value.dtype}")
-        elif not value.is_floating_point():
+        if value is not None and name != "seq_idx" and not value.is_floating_point():
             raise TypeError(f"{name} must hold real floating-point numbers, got {value.dtype}")
     u, weight = tensors[first], tensors["weight"]
     assert u is not None
@@ -253,14 +241,12 @@ def _check(tensors: dict[str, Tensor | None], first: str, letters: str, activati
     if weight.ndim != 2 or weight.shape[0] != d or weight.shape[1] == 0:
         raise ValueError(f"weight must be (d k) with d = {d} and k at least 1, got {tuple(weight.shape)}")
     k = weight.shape[1]
-    shapes = {"bias": ("(d)", (d,)), "conv_state": ("(b k-1 d)", (b, k - 1, d)), "seq_idx": ("(b l)", u.shape[:2])}
-    for name, (form, shape) in shapes.items():
-        value = tensors.get(name)
-        if value is not None and value.shape != shape:
-            raise ValueError(f"{name} must be {form} = {tuple(shape)}, got {tuple(value.shape)}")
-    for name, value in tensors.items():
-        if value is not None and value.device != u.device:
-            raise ValueError(f"{name} must be on {u.device}, like {first}, got {value.device}")
+    shapes = {
+        "bias": ("(d)", (d,)),
+        "conv_state": ("(b k-1 d)", (b, k - 1, d)),
+        "seq_idx": ("(b l)", tuple(u.shape[:2])),
+    }
+    check_shapes(tensors, shapes)
     if activation not in (None, "silu"):
         raise ValueError(f'activation must be None or "silu", got {activation!r}')
     return *u.shape, k

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import backends
-from ._autograd import first_derivative_only, not_compiled, on_arrays, on_tensors
+from ._autograd import first_derivative_only, not_compiled, run_kernel
 
 
 def linear_scan_naive(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _KernelScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor, dtype: torch.dtype, module: ModuleType) -> Tensor:
-        (h,) = _run(module, "fwd", dtype, a, b, h0)
+        (h,) = run_kernel(module, "linear_scan_fwd", dtype, a, b, h0)
         ctx.save_for_backward(a, h0, h)
         ctx.module, ctx.dtype, ctx.b_dtype = module, dtype, b.dtype
         return h
@@ -88,7 +88,7 @@ class _KernelScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
         a, h0, h = ctx.saved_tensors
-        backward = partial(_run, ctx.module, "bwd", ctx.dtype)
+        backward = partial(run_kernel, ctx.module, "linear_scan_bwd", ctx.dtype)
         grad_a, grad_b, grad_h0 = first_derivative_only("linear_scan", backward, a, h0, h, grad_h)
         if not a.is_complex():
             grad_a = _real(grad_a)
@@ -101,13 +101,6 @@ class _KernelScan(torch.autograd.Function):
 
 def _real(x: Tensor) -> Tensor:
     return x.real if x.is_complex() else x
-
-
-def _run(module: ModuleType, what: str, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
-    kernel = getattr(module, f"linear_scan_{what}")
-    if module.__name__.endswith("numba"):
-        return on_arrays(kernel, dtype, tensors)
-    return on_tensors(kernel, tensors, {"dtype": dtype})
 
 
 def _state_dtype(a: Tensor, b: Tensor, h0: Tensor | None) -> torch.dtype:

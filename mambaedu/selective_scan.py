@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import backends
-from ._autograd import first_derivative_only, no_autocast, not_compiled, on_arrays, on_tensors
+from ._autograd import first_derivative_only, no_autocast, not_compiled, run_kernel
+from ._inputs import check_shapes, check_tensors, where_it_changes
 
 MAX_N = 256  # states of a channel that the Numba and Triton kernels hold
 
@@ -110,15 +111,15 @@ def selective_scan(
         "h0": ("(b d n)", (b, d, n)),
         "seq_idx": ("(b l)", (b, l)),
     }
-    _check_types(tensors)
-    _check_shapes(tensors, shapes)
+    _check_numbers(tensors)
+    check_shapes(tensors, shapes)
     for name, value in (("B", B), ("C", C)):
         _check_map(name, value, d, {2: ("(d n)", (d, n)), 3: ("(b l n)", (b, l, n)), 4: ("(b l g n)", (b, l, -1, n))})
 
     backend = not_compiled(backends.choose, backend, u, partial(_why_not, A))
     dtype = _state_dtype(tensors)
     B, C = _same_groups(*(x[:, :, None] if x.ndim == 3 else x for x in (B, C)))  # (b l g n) or (d n)
-    reset = None if seq_idx is None else _where_it_changes(seq_idx)
+    reset = None if seq_idx is None else where_it_changes(seq_idx)
     arguments = (u, delta, A, B, C, D, z, delta_bias, h0, reset, delta_softplus, dtype)
     with no_autocast(u.device):
         if backend == "naive" or u.numel() == 0:
@@ -174,8 +175,8 @@ def selective_scan_step(
         "delta_bias": ("(d)", (d,)),
         "h": ("(b d n)", (b, d, n)),
     }
-    _check_types(tensors)
-    _check_shapes(tensors, shapes)
+    _check_numbers(tensors)
+    check_shapes(tensors, shapes)
     for name, value in (("B_t", B_t), ("C_t", C_t)):
         _check_map(name, value, d, {2: ("(b n)", (b, n)), 3: ("(b g n)", (b, -1, n))})
 
@@ -251,13 +252,6 @@ def _same_groups(B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
     return B, C
 
 
-def _where_it_changes(seq_idx: Tensor) -> Tensor:
-    """(b l), True at the first step of each packed sequence but the first: that one goes on from h0."""
-    reset = torch.zeros_like(seq_idx, dtype=torch.bool)  # (b l)
-    reset[:, 1:] = seq_idx[:, 1:] != seq_idx[:, :-1]
-    return reset
-
-
 # ---- the compiled backends ---------------------------------------------------------------------------------------------
 
 
@@ -275,7 +269,7 @@ class _KernelScan(torch.autograd.Function):
     def forward(ctx: Any, module: ModuleType, dtype: torch.dtype, delta_softplus: bool, save: bool, reset: Tensor | None, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:  # fmt: skip
         u = inputs[0]
         assert u is not None
-        y, h_last, *kept = _run(module, "fwd", dtype, *inputs, reset, delta_softplus, save=save)
+        y, h_last, *kept = run_kernel(module, "selective_scan_fwd", dtype, *inputs, reset, delta_softplus, save=save)
         ctx.set_materialize_grads(False)  # an output that nobody used has no gradient: None, not zeros
         ctx.save_for_backward(*inputs, reset, *kept)
         ctx.module, ctx.dtype, ctx.delta_softplus = module, dtype, delta_softplus
@@ -295,22 +289,14 @@ class _KernelScan(torch.autograd.Function):
 
 
 def _backward(module: ModuleType, dtype: torch.dtype, delta_softplus: bool, n_kept: int, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:  # fmt: skip
-    return _run(module, "bwd", dtype, tensors[:n_kept], *tensors[n_kept:], delta_softplus)
+    return run_kernel(module, "selective_scan_bwd", dtype, tensors[:n_kept], *tensors[n_kept:], delta_softplus)
 
 
 def _compiled_step(module: ModuleType, dtype: torch.dtype, inputs: Sequence[Tensor | None], delta_softplus: bool) -> tuple[Tensor, Tensor]:  # fmt: skip
-    h, y_t = _run(module, "step", dtype, *inputs, delta_softplus)
+    h, y_t = run_kernel(module, "selective_scan_step", dtype, *inputs, delta_softplus)
     u_t = inputs[1]
     assert u_t is not None
     return h, y_t.to(u_t.dtype)
-
-
-def _run(module: ModuleType, what: str, dtype: torch.dtype, *arguments: Any, **options: Any) -> tuple[Any, ...]:
-    """Call a kernel on contiguous arrays of one dtype (Numba), or on contiguous tensors of any (Triton)."""
-    kernel = getattr(module, f"selective_scan_{what}")
-    if module.__name__.endswith("numba"):
-        return on_arrays(kernel, dtype, arguments, options)
-    return on_tensors(kernel, arguments, options | {"dtype": dtype})
 
 
 # ---- what may come in --------------------------------------------------------------------------------------------------
@@ -354,35 +340,21 @@ def _check_A(A: Tensor, d: int) -> int:
     return A.shape[1]
 
 
-def _check_types(tensors: dict[str, Tensor | None]) -> None:
-    (first, u), *_ = tensors.items()
+def _check_numbers(tensors: dict[str, Tensor | None]) -> None:
+    """Floating-point numbers; complex ones where the mathematics has them, and only beside a complex A."""
+    check_tensors(tensors, _MAY_BE_ABSENT)
     A = tensors["A"]
-    assert u is not None
     assert A is not None
     for name, value in tensors.items():
-        if value is None and name in _MAY_BE_ABSENT:
+        if value is None or name == "seq_idx":
             continue
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-        if name == "seq_idx":
-            if value.is_floating_point() or value.is_complex():
-                raise TypeError(f"seq_idx must hold integers, got {value.dtype}")
-        elif value.is_complex():
+        if value.is_complex():
             if name not in _MAY_BE_COMPLEX:
                 raise TypeError(f"{name} must hold real numbers, got {value.dtype}")
             if not A.is_complex():
                 raise TypeError(f"{name} is {value.dtype}, and A is real: {name} must be real too")
         elif not value.is_floating_point():
             raise TypeError(f"{name} must hold floating-point numbers, got {value.dtype}")
-        if value.device != u.device:
-            raise ValueError(f"{name} must be on {u.device}, like {first}, got {value.device}")
-
-
-def _check_shapes(tensors: dict[str, Tensor | None], shapes: dict[str, tuple[str, tuple[int, ...]]]) -> None:
-    for name, (letters, shape) in shapes.items():
-        value = tensors[name]
-        if value is not None and tuple(value.shape) != shape:
-            raise ValueError(f"{name} must be {letters} = {shape}, got {tuple(value.shape)}")
 
 
 def _check_map(name: str, value: Tensor, d: int, allowed: dict[int, tuple[str, tuple[int, ...]]]) -> None:

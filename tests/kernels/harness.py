@@ -1,6 +1,7 @@
 """What the tests of the kernels share: memory that shows who forgot it, processes of their own, and kernels with one thing wrong."""
 
 import importlib.util
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def give_numba_kernels(numpy, monkeypatch):
 
 
 def poison_new_memory(monkeypatch):
-    """Memory that nobody wrote is NaN, so that a kernel that forgets an element is seen."""
+    """Memory that nobody wrote is NaN, so that a kernel that forgets an element is seen."""  # traps: T7
     empty, empty_like = torch.empty, torch.empty_like
 
     def poison(x):
@@ -112,6 +113,18 @@ def run_python(code, **environment):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def in_a_forked_child(function):
+    """What a function gives in a child that this process forks, after it has used its threads."""
+    torch.set_num_threads(1)
+    fork = multiprocessing.get_context("fork")
+    queue = fork.SimpleQueue()
+    child = fork.Process(target=lambda: queue.put(function()))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    return queue.get()
 
 
 def finish(*processes):

@@ -1,6 +1,5 @@
 """Numba and Triton against naive, at every length and with every option; and wrong kernels, each of which must be caught."""
 
-import multiprocessing
 import os
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 from agreement import TOLERANCE, distance
 from conv_agreement import OPTIONS, conv_distance, conv_inputs, conv_results
-from harness import Guards, finish, poison_new_memory, run_python, use_wrong_kernel
+from harness import Guards, finish, in_a_forked_child, poison_new_memory, run_python, use_wrong_kernel
 
 from mambaedu import backends, causal_conv1d, causal_conv1d_step
 from mambaedu.lab.testing import LENGTHS
@@ -154,24 +153,15 @@ print("done")
 """
 
 
-def _in_a_child(queue):
-    u = torch.rand(1, 2100, 2000)
-    queue.put(float(causal_conv1d(u, torch.rand(2000, 4), backend="numba")[0].sum()))
+def a_large_convolution():
+    u = torch.ones(1, 2100, 2000)  # large enough for threads
+    return float(causal_conv1d(u, torch.full((2000, 4), 0.5), backend="numba")[0].sum())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_can_convolve_after_its_parent_did():  # traps: N3
-    u = torch.rand(1, 2100, 2000)  # large enough for threads
-    causal_conv1d(u, torch.rand(2000, 4), backend="numba")
-    fork = multiprocessing.get_context("fork")
-    queue = fork.SimpleQueue()
-    torch.set_num_threads(1)
-    child = fork.Process(target=_in_a_child, args=(queue,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0
-    assert np.isfinite(queue.get())
+    assert a_large_convolution() == in_a_forked_child(a_large_convolution)
 
 
 @pytest.mark.slow

@@ -19,11 +19,17 @@ def test_every_triton_kernel_has_passed_on_a_gpu():
     assert set(record["data"]["files"]) == {path.name for path in Path(__file__).parent.glob("test_*_gpu.py")}
     assert record["data"]["passed"] + record["data"]["unfinished"] == record["data"]["collected"]
     assert record["data"]["left_out"] == []
-    # None may have failed. Of the 579 tests of the first record, two had not finished when its time was over.
-    assert record["data"]["unfinished"] <= 2
     assert record["machine"]["gpu"]
     assert record["machine"]["driver"]
     assert {"torch", "triton"} <= set(record["versions"])
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the record is of a run that was cut off: two of 579 tests had not finished. The next record ends this mark",
+)
+def test_every_gpu_test_had_finished():
+    assert records.read("gpu_tests")["data"]["unfinished"] == 0
 
 
 @pytest.mark.parametrize(

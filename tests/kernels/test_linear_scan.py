@@ -1,13 +1,12 @@
 """Numba and Triton against naive, on every row of the input table; and wrong kernels, each of which must be caught."""
 
-import multiprocessing
 import os
 
 import numpy as np
 import pytest
 import torch
 from agreement import TOLERANCE, distance, results, row_distance
-from harness import Guards, finish, poison_new_memory, run_python, use_wrong_kernel
+from harness import Guards, finish, in_a_forked_child, poison_new_memory, run_python, use_wrong_kernel
 
 from mambaedu import backends, linear_scan
 from mambaedu.lab.testing import LENGTHS, ROWS, linear_inputs
@@ -113,24 +112,15 @@ print("done")
 """
 
 
-def _in_a_child(queue):
-    a = torch.rand(2, 600, 1000)
-    queue.put(float(linear_scan(a, a, backend="numba").sum()))
+def a_large_scan():
+    a = torch.full((2, 600, 1000), 0.5)  # large enough for threads
+    return float(linear_scan(a, a, backend="numba").sum())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_can_scan_after_its_parent_did():  # traps: N3
-    a = torch.rand(2, 600, 1000)
-    linear_scan(a, a, backend="numba")
-    fork = multiprocessing.get_context("fork")
-    queue = fork.SimpleQueue()
-    torch.set_num_threads(1)
-    child = fork.Process(target=_in_a_child, args=(queue,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0
-    assert np.isfinite(queue.get())
+    assert a_large_scan() == in_a_forked_child(a_large_scan)
 
 
 @pytest.mark.slow

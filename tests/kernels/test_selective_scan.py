@@ -1,13 +1,12 @@
 """Numba and Triton against naive, on every row of the input table with every set of options; and wrong kernels, each of which must be caught."""
 
-import multiprocessing
 import os
 
 import numpy as np
 import pytest
 import torch
 from agreement import TOLERANCE, distance, selective_distances, selective_results, selective_row_distance
-from harness import Guards, finish, poison_new_memory, run_python, use_wrong_kernel
+from harness import Guards, finish, in_a_forked_child, poison_new_memory, run_python, use_wrong_kernel
 
 from mambaedu import backends, selective_scan, selective_scan_step
 from mambaedu.lab.testing import LENGTHS, OPTIONS, ROWS, selective_inputs
@@ -262,22 +261,10 @@ def a_large_scan():
     return float(y.detach().sum()), float(grad.sum())
 
 
-def _in_a_child(queue):
-    queue.put(a_large_scan())
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_can_scan_after_its_parent_did():  # traps: N3
-    torch.set_num_threads(1)
-    expected = a_large_scan()
-    fork = multiprocessing.get_context("fork")
-    queue = fork.SimpleQueue()
-    child = fork.Process(target=_in_a_child, args=(queue,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0
-    assert queue.get() == expected
+    assert a_large_scan() == in_a_forked_child(a_large_scan)
 
 
 class Scans(torch.utils.data.Dataset):

@@ -221,7 +221,10 @@ def test_conjugate_and_negative_views(backend):  # traps: N7
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_checkpointing_gives_the_same_gradients(backend):  # traps: M12
     a, b, _ = (x.requires_grad_() for x in random_inputs())
-    run = lambda a, b: linear_scan(a, b, backend=backend)  # noqa: E731 - checkpoint takes a function
+
+    def run(a, b):
+        return linear_scan(a, b, backend=backend)
+
     expected = torch.autograd.grad(run(a, b).square().sum(), (a, b))
     got = torch.autograd.grad(checkpoint(run, a, b, use_reentrant=False).square().sum(), (a, b))
     assert all(torch.equal(x, y) for x, y in zip(got, expected, strict=True))
@@ -239,7 +242,10 @@ def test_a_second_derivative_is_refused(backend):  # traps: M12
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_compiled_by_torch_it_gives_the_same(backend):  # traps: M13
     a, b, h0 = (x.requires_grad_() for x in random_inputs(l=4))
-    run = lambda a, b, h0: linear_scan(torch.tanh(a), b, h0=h0, backend=backend) * 2  # noqa: E731
+
+    def run(a, b, h0):
+        return linear_scan(torch.tanh(a), b, h0=h0, backend=backend) * 2
+
     h, compiled = run(a, b, h0), torch.compile(run, backend="aot_eager")(a, b, h0)
     assert torch.allclose(compiled, h, rtol=1e-14, atol=0)
     got, expected = (torch.autograd.grad(out.square().sum(), (a, b, h0)) for out in (compiled, h))

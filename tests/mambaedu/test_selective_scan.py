@@ -212,7 +212,10 @@ def complex_example(n=2, **sizes):
 def test_gradcheck_with_complex_A_naive():  # traps: S4
     x = complex_example(n=1)
     leaves = {name: value.requires_grad_() for name, value in x.items()}
-    scan = lambda *values: selective_scan(**dict(zip(leaves, values, strict=True)), backend="naive")  # noqa: E731
+
+    def scan(*values):
+        return selective_scan(**dict(zip(leaves, values, strict=True)), backend="naive")
+
     assert torch.autograd.gradcheck(scan, tuple(leaves.values()))
 
 

@@ -54,6 +54,32 @@ def test_a_kernel_reads_no_environment_variable(path):
     assert "getenv" not in text
 
 
+# What the interpreter gets right and a GPU may not: scans over operators that do not commute, or in reverse; products in tf32; a kernel
+# that writes and is run once for each configuration. And what the interpreter cannot run.
+RISKY = {
+    "associative_scan",
+    "cumsum",
+    "cumprod",
+    "dot",
+    "autotune",
+    "heuristics",
+    "libdevice",
+    "inline_asm_elementwise",
+}
+
+
+def risky(tree: ast.AST) -> set[str]:
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return {name for name in names if name in RISKY or name.startswith("atomic_")}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in KERNELS if path.stem.endswith("_triton")], ids=lambda path: path.stem
+)
+def test_a_triton_kernel_uses_nothing_that_a_gpu_does_otherwise(path):  # traps: T1, T2, T6, C10
+    assert risky(ast.parse(path.read_text("utf-8"))) == set()
+
+
 @pytest.mark.parametrize("path", [path for path in KERNELS if path.stem != "__init__"], ids=lambda path: path.stem)
 def test_a_kernel_file_exports_its_operation_and_nothing_else(path):
     op = path.stem.rsplit("_", 1)[0]
@@ -73,5 +99,9 @@ def test_the_test_sees_what_it_must():
     outside = "if True:\n    from mambaedu_kernels import linear_scan_numba\n"
     assert imports(outside_functions(ast.parse(inside))) == set()
     assert imports(outside_functions(ast.parse(outside))) == {"mambaedu_kernels"}
+    assert risky(ast.parse("x = tl.associative_scan(a, 0, f, reverse=True) + tl.atomic_add(p, 1)")) == {
+        "associative_scan",
+        "atomic_add",
+    }
     assert not within("numpyro", ANY_KERNEL)
     assert within("numpy.linalg", ANY_KERNEL)
