@@ -38,7 +38,9 @@ def test_every_gpu_test_had_finished():
     ids=["passes", "fails", "skips", "not a GPU test"],
 )  # fmt: skip
 def test_a_record_is_written_when_all_pass_and_only_then(body, markers, written, tmp_path):
-    (tmp_path / "test_one_gpu.py").write_text(f"import pytest\n\n\n@pytest.mark.gpu\ndef test_one():\n    {body}\n")
+    (tmp_path / "test_one_gpu.py").write_text(
+        f"import pytest\n\npytestmark = pytest.mark.gpu\n\n\ndef test_one():\n    {body}\n\n\ndef test_another():\n    pass\n"
+    )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "--confcutdir", ROOT,
                "-p", "conftest", "--record", tmp_path / "data", tmp_path / "test_one_gpu.py"]  # fmt: skip
     command += [word for marker in markers for word in ("-m", marker)]
