@@ -37,7 +37,7 @@ def fresh(tmp_path):
 def python_that(folder: Path, before: str) -> str:
     """A python3 that runs `before` and then the code given with -c."""
     script = folder / "python3"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{before}; import sys; exec(sys.argv[1])" "$2"\n')
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{before}; import sys; exec(sys.argv[1])" "$2"\n')
     script.chmod(0o755)
     return str(script)
 
